@@ -1,0 +1,54 @@
+"""Files that a command writes: refused before the work starts, whole or not at all."""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from policies.errors import BadInput
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Raise BadInput when `path` could not be written at the end of a long run."""
+    if path.is_dir():
+        raise BadInput(f"{option}: {path} is a directory, must be a file; add a file name")
+    folder = path.absolute().parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise BadInput(
+            f"{option}: {path} cannot be written ({error.strerror}); choose a folder that exists and is yours"
+        ) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole: readers see the old one or the new one."""
+    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write figures for programs; NaN becomes null, because JSON has no NaN."""
+    write_text(path, json.dumps(_without_nan(document), indent=2) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return value
