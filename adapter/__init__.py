@@ -1,0 +1,1 @@
+"""The metrics adapter: GPU and LLM series from pods' metrics pages, served to the HPA."""

@@ -1,0 +1,1 @@
+"""The wire: custom.metrics.k8s.io and external.metrics.k8s.io over HTTPS."""

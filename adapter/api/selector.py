@@ -1,0 +1,141 @@
+"""Label selectors, as in a `labelSelector=` parameter.
+
+Source: apimachinery pkg/labels/selector.go. Values are label values there too, so a model name with a
+slash cannot be selected.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Operator = Literal["Equals", "In", "NotIn", "Exists", "DoesNotExist"]
+_TOKEN = re.compile(r"\s*(!=|==|=|!|\(|\)|,|[^\s(),!=]+)")
+_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}")
+_VALUE = re.compile(rf"(?:{_NAME})?")
+_SIGNS = ("=", "==", "!=", "!", "(", ")", ",", "")
+
+
+class BadSelector(ValueError):
+    """A selector that cannot be parsed; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One condition on one label. `a != b` is `a notin (b)`: both match where the label is absent."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        match self.operator:
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Equals" | "In":
+                return labels.get(self.key) in self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Conditions that must all hold; none matches everything."""
+
+    requirements: tuple[Requirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+    def as_label_selector(self) -> dict[str, object] | None:
+        """A metav1.LabelSelector in JSON, None for everything."""
+        if not self.requirements:
+            return None
+        equal: dict[str, str] = {}
+        others: list[dict[str, object]] = []
+        for one in self.requirements:
+            if one.operator == "Equals" and equal.setdefault(one.key, one.values[0]) == one.values[0]:
+                continue
+            operator = "In" if one.operator == "Equals" else one.operator  # a=b,a=c: a key holds one value
+            values = {"values": list(one.values)} if one.values else {}
+            others.append({"key": one.key, "operator": operator, **values})
+        shape = {"matchLabels": equal, "matchExpressions": others}
+        return {key: part for key, part in shape.items() if part}
+
+
+def parse_selector(text: str) -> Selector:
+    """Parse `a=b,c!=d,e in (f,g),h notin (i),j,!k`; the empty text selects everything. Raises BadSelector."""
+    tokens = _Tokens(text)
+    if tokens.peek() == "":
+        return Selector()
+    requirements = [_requirement(tokens)]
+    while (separator := tokens.take()) == ",":
+        requirements.append(_requirement(tokens))
+    if separator != "":
+        raise tokens.error(separator, "',' or the end")
+    return Selector(tuple(requirements))
+
+
+class _Tokens:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _TOKEN.findall(text)
+
+    def peek(self) -> str:
+        """The next token, "" at the end."""
+        return self._tokens[0] if self._tokens else ""
+
+    def take(self) -> str:
+        return self._tokens.pop(0) if self._tokens else ""
+
+    def error(self, found: str, wanted: str) -> BadSelector:
+        return BadSelector(f"unable to parse requirement: {self._text!r}: found {found!r}, expected: {wanted}")
+
+
+def _requirement(tokens: _Tokens) -> Requirement:
+    absent = tokens.peek() == "!"
+    if absent:
+        tokens.take()
+    key = tokens.take()
+    if not _KEY.fullmatch(key):
+        raise tokens.error(key, "a label key")
+    if absent:
+        return Requirement(key, "DoesNotExist")
+    match tokens.peek():
+        case "" | ",":
+            return Requirement(key, "Exists")
+        case "=" | "==":
+            tokens.take()
+            return Requirement(key, "Equals", (_value(tokens),))
+        case "!=":
+            tokens.take()
+            return Requirement(key, "NotIn", (_value(tokens),))
+        case "in" | "notin" as word:
+            tokens.take()
+            return Requirement(key, "In" if word == "in" else "NotIn", _set(tokens))
+        case other:
+            raise tokens.error(other, "one of =, ==, !=, in, notin, ',' or the end")
+
+
+def _value(tokens: _Tokens) -> str:
+    """One value, which may be empty: `a=` and `a=,b`."""
+    if tokens.peek() in ("", ",", ")"):
+        return ""
+    value = tokens.take()
+    if value in _SIGNS or not _VALUE.fullmatch(value):
+        raise tokens.error(value, "a label value of at most 63 of A-Z, a-z, 0-9, -, _ and .")
+    return value
+
+
+def _set(tokens: _Tokens) -> tuple[str, ...]:
+    if (opening := tokens.take()) != "(":
+        raise tokens.error(opening, "'('")
+    values = [_value(tokens)]
+    while (separator := tokens.take()) == ",":
+        values.append(_value(tokens))
+    if separator != ")":
+        raise tokens.error(separator, "',' or ')'")
+    return tuple(sorted(set(values)))

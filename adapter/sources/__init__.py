@@ -1,0 +1,1 @@
+"""Where series come from: names, pages, targets. Imports no other part of the adapter."""
