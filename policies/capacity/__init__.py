@@ -1,0 +1,1 @@
+"""What one replica sustains within its SLO."""

@@ -1,0 +1,1 @@
+"""Demand forecasters: distributions at given horizons, with measured skill."""

@@ -1,0 +1,113 @@
+"""Demand from counters: arrivals are seen also where throughput hides them."""
+
+import pytest
+
+from policies.predictive.demand import QUERIES, Demand, DemandState, estimate
+from policies.snapshot import NS_PER_SECOND, MetricError, Pod, PodMetrics, PodSample, Snapshot
+
+Counters = tuple[float, float, float, float, float]  # running, waiting, succeeded, prompt, generation tokens
+
+
+def snapshot(second: int, pods: dict[str, Counters | None]) -> Snapshot:
+    """A scrape at `second`; None stands for a ready pod that gave no sample."""
+    observations = {
+        query: PodMetrics(
+            {
+                name: PodSample(value_milli=int(values[index] * 1000), at_ns=second * NS_PER_SECOND)
+                for name, values in pods.items()
+                if values is not None
+            }
+        )
+        for index, query in enumerate(QUERIES)
+    }
+    return Snapshot(
+        replicas=len(pods),
+        pods=tuple(Pod(name=name, phase="Running", ready="True") for name in pods),
+        observations=observations,
+    )
+
+
+def last_of(*snapshots: Snapshot) -> Demand | None:
+    demand, state = None, DemandState()
+    for each in snapshots:
+        demand, state = estimate(state, each)
+    return demand
+
+
+def test_the_first_scrape_is_a_baseline_and_no_demand() -> None:
+    assert last_of(snapshot(0, {"a": (5, 0, 100, 1e5, 1e4)})) is None
+
+
+def test_arrivals_are_the_growth_of_answered_running_and_waiting() -> None:
+    demand = last_of(
+        snapshot(0, {"a": (5, 0, 100, 1e5, 1e4)}),
+        snapshot(15, {"a": (7, 1, 127, 1.3e5, 1.6e4)}),
+    )
+    assert demand is not None
+    assert demand.requests_per_second == pytest.approx((127 + 7 + 1 - 105) / 15)
+    assert demand.backlog == 1
+
+
+def test_saturation_does_not_hide_demand() -> None:
+    """The server answers 30 in 15 s while 60 arrive: the queue's growth is counted."""
+    demand = last_of(
+        snapshot(0, {"a": (20, 0, 0, 0, 0)}),
+        snapshot(15, {"a": (20, 30, 30, 3e4, 6e3)}),
+    )
+    assert demand is not None
+    assert demand.requests_per_second == pytest.approx(60 / 15)
+
+
+def test_the_mean_request_leaves_out_those_that_still_wait() -> None:
+    demand = last_of(
+        snapshot(0, {"a": (0, 0, 0, 0, 0)}),
+        snapshot(15, {"a": (0, 90, 30, 30 * 1_000, 30 * 200)}),
+    )
+    assert demand is not None
+    assert demand.prompt_tokens == pytest.approx(1_000)
+    assert demand.output_tokens == pytest.approx(200)
+
+
+def test_a_new_pod_counts_from_zero_and_a_gone_pod_leaves_no_hole() -> None:
+    demand = last_of(
+        snapshot(0, {"a": (5, 0, 100, 1e5, 1e4)}),
+        snapshot(15, {"b": (3, 0, 12, 1.5e4, 2e3)}),
+    )
+    assert demand is not None
+    assert demand.requests_per_second == pytest.approx(15 / 15)
+
+
+def test_a_restarted_server_counts_from_zero() -> None:
+    demand = last_of(
+        snapshot(0, {"a": (5, 0, 1_000, 1e6, 1e5)}),
+        snapshot(15, {"a": (2, 0, 4, 6e3, 500)}),
+    )
+    assert demand is not None
+    assert demand.requests_per_second == pytest.approx(6 / 15)
+
+
+def test_an_incomplete_scrape_is_skipped_and_the_next_covers_the_gap() -> None:
+    first = snapshot(0, {"a": (0, 0, 0, 0, 0), "b": (0, 0, 0, 0, 0)})
+    hole = snapshot(15, {"a": (0, 0, 30, 3e4, 6e3), "b": None})
+    whole = snapshot(30, {"a": (0, 0, 60, 6e4, 1e4), "b": (0, 0, 60, 6e4, 1e4)})
+    assert last_of(first, hole) is None
+    demand = last_of(first, hole, whole)
+    assert demand is not None
+    assert demand.requests_per_second == pytest.approx(120 / 30)
+
+
+def test_the_same_scrape_seen_twice_is_one_sample() -> None:
+    first, second = snapshot(0, {"a": (0, 0, 0, 0, 0)}), snapshot(15, {"a": (0, 0, 9, 9, 9)})
+    assert last_of(first, second, second) is None
+
+
+def test_an_error_from_the_metrics_api_is_no_demand() -> None:
+    broken = snapshot(15, {"a": (0, 0, 9, 9, 9)})
+    observations = {**broken.observations, QUERIES[0]: MetricError("503")}
+    assert (
+        last_of(
+            snapshot(0, {"a": (0, 0, 0, 0, 0)}),
+            Snapshot(replicas=1, pods=broken.pods, observations=observations),
+        )
+        is None
+    )

@@ -1,0 +1,161 @@
+"""leadtime's rule: bounds, the unknown, the lead time, and words that match the numbers."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.capacity.profile import PROFILES
+from policies.decision import Decision
+from policies.errors import BadInput
+from policies.hpa import default_behavior, scale_down_rules
+from policies.policy import Running
+from policies.predictive.decide import PredictiveSpec, predictive_policy
+from policies.predictive.demand import QUERIES
+from policies.predictive.lead_time import LeadTimes, expected_seconds, learn
+from policies.snapshot import NS_PER_SECOND, MetricError, Pod, PodMetrics, PodSample, Snapshot
+
+PROFILE = PROFILES["llama-3.1-8b-fp8-l4"]
+PROMPT, OUTPUT = 1_000, 200
+
+
+def spec(**changes: Any) -> PredictiveSpec:
+    return PredictiveSpec(**{"profile": PROFILE, "tpot_seconds": 0.075, "max_replicas": 30, **changes})
+
+
+class World:
+    """One steady pod set that answers everything that arrives; rates in requests per second."""
+
+    def __init__(self, running: Running[Any, Any], replicas: int) -> None:
+        self.running = running
+        self.replicas = replicas
+        self.second = 0
+        self.served = 0.0
+
+    def step(self, rate: float | None, waiting: float = 0.0) -> Decision:
+        """15 s later, with demand at `rate`; None: the metrics API does not answer."""
+        self.second += 15
+        self.served += (rate or 0.0) * 15
+        sample = {0: 0.0, 1: waiting, 2: self.served, 3: self.served * PROMPT, 4: self.served * OUTPUT}
+        observations = {
+            query: MetricError("unavailable")
+            if rate is None
+            else PodMetrics(
+                {"a": PodSample(value_milli=round(sample[index] * 1000), at_ns=self.second * NS_PER_SECOND)}
+            )
+            for index, query in enumerate(QUERIES)
+        }
+        decision = self.running.step(
+            Snapshot(
+                replicas=self.replicas,
+                pods=(Pod(name="a", phase="Running", ready="True"),),
+                observations=observations,
+            ),
+            self.second * NS_PER_SECOND,
+        )
+        self.replicas = decision.desired_replicas
+        return decision
+
+
+def world(replicas: int = 1, **changes: Any) -> World:
+    return World(Running.start(predictive_policy(spec(**changes))), replicas)
+
+
+def test_steady_demand_settles_at_what_the_capacity_model_says() -> None:
+    each = world(replicas=5)
+    decisions = [each.step(6.0) for _ in range(80)]
+    numbers = decisions[-1].numbers
+    assert decisions[-1].desired_replicas == -(
+        -numbers["forecast_upper_requests_per_second"] // numbers["capacity_requests_per_second"]
+    )
+    assert numbers["level_requests_per_second"] == pytest.approx(6.0, rel=0.01)
+
+
+def test_a_ramp_is_met_before_it_arrives() -> None:
+    """On a steady climb the replicas asked for hold more than the demand of now needs."""
+    each = world(replicas=4)
+    for index in range(120):
+        decision = each.step(4.0 + 0.05 * index)
+    numbers = decision.numbers
+    assert decision.desired_replicas * numbers["capacity_requests_per_second"] > 1.1 * (4.0 + 0.05 * 119)
+
+
+def test_a_backlog_adds_capacity_to_drain_it() -> None:
+    quiet, queued = world(replicas=5), world(replicas=5)
+    for _ in range(40):
+        calm = quiet.step(5.0)
+        busy = queued.step(5.0, waiting=600.0)
+    assert busy.desired_replicas > calm.desired_replicas
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 500)), min_size=1, max_size=40), st.integers(1, 30))
+def test_bounds_hold_and_the_unknown_never_scales_down(rates: list[float | None], replicas: int) -> None:
+    each = world(replicas=replicas, min_replicas=2, max_replicas=12)
+    for rate in rates:
+        before = each.replicas
+        decision = each.step(rate)
+        assert 2 <= decision.desired_replicas <= 12
+        if rate is None and before <= 12:
+            assert decision.desired_replicas >= before
+
+
+def test_an_outage_holds_and_restarts_the_window() -> None:
+    each = world(replicas=10)
+    for _ in range(4):
+        each.step(1.0)
+    held = each.replicas
+    for _ in range(40):
+        assert each.step(None).desired_replicas == held
+    assert each.step(1.0).desired_replicas == held
+
+
+def test_scale_down_waits_the_whole_window() -> None:
+    each = world(replicas=1)
+    for _ in range(60):
+        each.step(20.0)
+    high = each.replicas
+    after = [each.step(2.0).desired_replicas for _ in range(20)]
+    assert after[:18] == [high] * 18
+
+
+def test_replaying_the_same_inputs_gives_the_same_decisions() -> None:
+    rates = [3.0, 8.0, None, 5.0, 0.0, 12.0] * 5
+    first, second = world(), world()
+    assert [first.step(rate) for rate in rates] == [second.step(rate) for rate in rates]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"min_replicas": 9, "max_replicas": 3}, "minReplicas: was 9"),
+        ({"min_replicas": 0}, "minReplicas: was 0"),
+        ({"quantile": 1.0}, "quantile: was 1.0"),
+        ({"target_utilization": 0.0}, "targetUtilization: was 0.0"),
+        (
+            {"behavior": default_behavior(scale_down=scale_down_rules(stabilization_window_seconds=-5))},
+            "scaleDown.stabilizationWindowSeconds: was -5",
+        ),
+        ({"tpot_seconds": 0.01}, "tpotSeconds: was 0.01"),
+    ],
+)
+def test_a_wrong_spec_is_named(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(BadInput, match=named):
+        predictive_policy(spec(**changes))
+
+
+def test_lead_times_are_learned_from_pods_that_became_ready() -> None:
+    pods = tuple(
+        Pod(
+            name=f"p{seconds}",
+            phase="Running",
+            ready="True",
+            created_ns=0,
+            ready_transition_ns=seconds * NS_PER_SECOND,
+        )
+        for seconds in (0, 300, 330)
+    )
+    seen = learn(LeadTimes(), Snapshot(replicas=3, pods=pods))
+    assert dict(seen.seconds) == {"p300": 300.0, "p330": 330.0}, "a pod that was ready at once teaches nothing"
+    assert expected_seconds(seen, prior_seconds=240.0) == pytest.approx((3 * 240 + 630) / 5)
+    assert learn(seen, Snapshot(replicas=3, pods=pods)) == seen
