@@ -1,0 +1,74 @@
+"""The metric pipeline in process: what the adapter would answer, without the sockets.
+
+A policy never sees the fleet's inner state: values are scraped every so often, keep the time of their scrape,
+travel in milli-units, and are missing for pods whose server does not answer yet. The demo runs the same path
+over HTTP and HTTPS; tests hold the two equal.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from policies.snapshot import (
+    NS_PER_SECOND,
+    ExternalMetric,
+    MetricError,
+    MetricQuery,
+    Observation,
+    PodMetrics,
+    PodSample,
+    Snapshot,
+)
+from simulations.exporter import GPU_UTILIZATION, GpuSampler, vllm_series
+from simulations.fleet import Fleet
+
+MAX_AGE_SECONDS = 60
+
+
+@dataclass(slots=True)
+class MetricPipeline:
+    """Scrapes a fleet, and answers a policy's queries from the last scrape."""
+
+    fleet: Fleet
+    _gpus: GpuSampler = field(default_factory=GpuSampler)
+    _samples: dict[str, dict[str, PodSample]] = field(default_factory=dict)
+
+    def scrape(self) -> None:
+        """Read every page that answers now."""
+        self._gpus.sample(self.fleet)
+        samples: dict[str, dict[str, PodSample]] = {}
+        for pod in self.fleet.existing():
+            if self.fleet.serves_metrics(pod):
+                for name, value in vllm_series(self.fleet, pod).items():
+                    samples.setdefault(name, {})[pod.name] = self._sample(value)
+        for name, percent in self._gpus.percent().items():
+            samples.setdefault(GPU_UTILIZATION, {})[name] = self._sample(percent)
+        self._samples = samples
+
+    def snapshot(self, queries: Iterable[MetricQuery]) -> Snapshot:
+        """What a cluster would show a policy now."""
+        pods = self.fleet.pod_list()
+        return Snapshot(
+            replicas=self.fleet.replicas,
+            status_replicas=sum(not pod.deleting for pod in pods),
+            pods=pods,
+            observations={query: self._observe(query) for query in queries},
+        )
+
+    def _observe(self, query: MetricQuery) -> Observation:
+        oldest_ns = self.fleet.now_ns - MAX_AGE_SECONDS * NS_PER_SECOND
+        samples = {
+            pod: sample for pod, sample in self._samples.get(query.name, {}).items() if sample.at_ns >= oldest_ns
+        }
+        if not samples:
+            return MetricError(f"no metrics returned for {query.name}")
+        if query.type == "Pods":
+            return PodMetrics(samples)
+        if query.type == "External":
+            return ExternalMetric(tuple(sample.value_milli for sample in samples.values()))
+        return MetricError(f"{query.type} metrics are not collected, only Pods and External")
+
+    def _sample(self, value: float) -> PodSample:
+        """As the wire carries it: milli-units rounded up like a Quantity, time in whole seconds."""
+        at_ns = self.fleet.now_ns // NS_PER_SECOND * NS_PER_SECOND
+        return PodSample(value_milli=math.ceil(value * 1000), at_ns=at_ns)
