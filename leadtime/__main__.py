@@ -1,0 +1,39 @@
+"""The `leadtime` command: each part's own commands, joined; wrong input ends in one line and exit code 2."""
+
+import sys
+
+import typer
+
+import adapter.errors
+from adapter.cli import app as adapter_commands
+from leadtime.conformance import app as conformance_commands
+from leadtime.demo import command as demo
+from policies.errors import BadInput
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(adapter_commands, name="adapter")
+app.add_typer(conformance_commands, name="conformance")
+
+
+@app.callback()
+def leadtime() -> None:
+    """Scale LLM inference for the demand that will be there when the capacity arrives."""
+
+
+def main() -> None:
+    """Exit codes: 0 did what was asked, 1 a check failed, 2 bad input."""
+    try:
+        app()
+    except (BadInput, adapter.errors.BadInput) as error:
+        sys.stderr.write(f"leadtime: {error}\n")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

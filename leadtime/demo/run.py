@@ -1,0 +1,101 @@
+"""One policy through one scenario over real interfaces, in lock-step virtual time.
+
+    fleet advances -> pods' pages show it -> the adapter process scrapes them over HTTP
+                   -> the loop reads custom and external metrics over HTTPS -> decides -> the fleet scales
+
+Time stands still while pages are scraped and decisions are made, so the run depends on nothing but its scenario.
+"""
+
+import ssl
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from adapter.settings import AdapterSettings, read_settings
+from autoscaler.metrics_client import MetricsClient
+from autoscaler.reconcile import reconcile
+from leadtime.demo.adapter_link import AdapterLink
+from leadtime.demo.certificates import Certificates, write_certificates
+from leadtime.demo.cluster import TARGET, SimulatedCluster
+from leadtime.demo.pages import Pages
+from policies.decision import Decision
+from policies.policy import Policy, Running
+from simulations.results import Recorder, Result
+from simulations.simulate import Scenario, instants
+
+CLIENT_NAME = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+
+
+async def run_over_http(
+    scenario: Scenario, policy: Policy[Any, Any], *, port: int, on_sync: Callable[[Recorder], None]
+) -> Result:
+    """Run the loop. port: of the adapter's HTTPS server, 0 for a free one.
+
+    Raises BadInput when the adapter refuses its settings (a port in use), AdapterEnded when it dies.
+    """
+    fleet = scenario.fleet()
+    recorder = Recorder(scenario, policy.name, fleet)
+    with tempfile.TemporaryDirectory(prefix="leadtime-demo-") as name:
+        folder = Path(name)
+        certificates = write_certificates(folder, CLIENT_NAME)
+        pages = Pages(fleet, folder / "targets.json")
+        await pages.follow()
+        try:
+            settings = _settings(folder, certificates, port, policy.scrape_seconds)
+            link = await AdapterLink.start(settings, folder)
+            metrics = MetricsClient(f"https://127.0.0.1:{link.port}", _client_context(certificates))
+            try:
+                await _loop(recorder, Running.start(policy), pages, link, metrics, on_sync)
+            finally:
+                await metrics.close()
+                await link.close()
+        finally:
+            await pages.close()
+    return recorder.result()
+
+
+async def _loop(
+    recorder: Recorder,
+    running: Running[Any, Any],
+    pages: Pages,
+    link: AdapterLink,
+    metrics: MetricsClient,
+    on_sync: Callable[[Recorder], None],
+) -> None:
+    fleet = recorder.fleet
+
+    def record(decision: Decision) -> None:
+        recorder.record(decision)
+        on_sync(recorder)
+
+    cluster = SimulatedCluster(fleet, metrics, record)
+    for second, due in instants(fleet, running.policy):
+        fleet.advance(second)
+        if due == "scrape":
+            await pages.follow()
+            await link.collect(fleet.now_ns)
+        else:
+            await link.set_clock(fleet.now_ns)
+            await reconcile(TARGET, cluster=cluster, running=running, clock=cluster)
+
+
+def _settings(folder: Path, certificates: Certificates, port: int, scrape_seconds: int) -> AdapterSettings:
+    return read_settings(
+        {
+            "host": "127.0.0.1",
+            "port": port,
+            "tls_cert_file": certificates.serving_cert,
+            "tls_key_file": certificates.serving_key,
+            "client_ca_file": certificates.ca,
+            "allowed_names": (CLIENT_NAME,),
+            "targets_file": folder / "targets.json",
+            "collection_interval_seconds": scrape_seconds,
+        }
+    )
+
+
+def _client_context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    context.load_cert_chain(certificates.client_cert, certificates.client_key)
+    return context

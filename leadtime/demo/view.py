@@ -1,0 +1,154 @@
+"""What the demo shows while it runs: a live panel on a terminal, plain lines elsewhere."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from simulations.results import Moment, Recorder, Summary
+
+_BARS = "▁▂▃▄▅▆▇█"
+_COLUMNS = 60
+
+_TITLES = (
+    "SLO\nattainment",
+    "TTFT\np50",
+    "TTFT\np99",
+    "TPOT\np50",
+    "TPOT\np99",
+    "\nGPU-hours",
+    "\ncost",
+    "\nrescales",
+)
+
+
+class View(Protocol):
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def update(self, recorder: Recorder) -> None:
+        """A decision was made."""
+        ...
+
+
+def view_for(console: Console) -> View:
+    """A live panel where the output is a terminal, plain lines where it is a file or a pipe."""
+    return LiveView(console) if console.is_terminal else PlainView(console)
+
+
+class LiveView:
+    """Redraws one panel: progress, replicas, queue, the last decisions in words."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def update(self, recorder: Recorder) -> None:
+        moments, total = recorder.moments, recorder.scenario.trace.duration_seconds
+        now = moments[-1]
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row("time", ProgressBar(total=total, completed=min(now.second, total), width=_COLUMNS), clock(now))
+        for name, values, shown in (
+            ("ready", [moment.ready_replicas for moment in moments], f"{now.ready_replicas} replicas"),
+            (
+                "starting",
+                [moment.starting_replicas for moment in moments],
+                f"{now.starting_replicas} replicas",
+            ),
+            ("running", [moment.running for moment in moments], f"{now.running} requests"),
+            ("waiting", [moment.waiting for moment in moments], f"{now.waiting} requests"),
+        ):
+            grid.add_row(name, Text(sparkline(values), style="cyan"), shown)
+        changes = [
+            Text(f"{clock(moment)}  {moment.decision.message}", overflow="ellipsis", no_wrap=True)
+            for moment in _changes(moments)[-4:]
+        ]
+        self._live.update(Panel(Group(grid, Text(), *changes), title=f"policy {recorder.policy}"))
+
+
+class PlainView:
+    """One line per five minutes of virtual time."""
+
+    _EVERY_SECONDS = 300
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next_second = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def update(self, recorder: Recorder) -> None:
+        now = recorder.moments[-1]
+        if len(recorder.moments) == 1:
+            self._next_second = 0.0
+        if now.second >= self._next_second:
+            self._next_second += self._EVERY_SECONDS
+            self._console.print(
+                f"{recorder.policy:>10} {clock(now)}  ready {now.ready_replicas:2d}  starting "
+                f"{now.starting_replicas:2d}  running {now.running:4d}  waiting {now.waiting:4d}  "
+                f"{now.decision.message}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def summary_table(summaries: Sequence[Summary]) -> Table:
+    """The one table at the end: a row per policy."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+    table.add_column("\npolicy", no_wrap=True)
+    for title in _TITLES:
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in summaries:
+        table.add_row(
+            row.policy,
+            f"{row.slo_attainment:.2%}",
+            f"{row.ttft_p50_seconds:.2f} s",
+            f"{row.ttft_p99_seconds:.2f} s",
+            f"{row.tpot_p50_seconds * 1000:.0f} ms",
+            f"{row.tpot_p99_seconds * 1000:.0f} ms",
+            f"{row.gpu_hours:.2f}",
+            f"${row.cost_usd:.2f}",
+            str(row.rescales),
+        )
+    return table
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """The run so far in one line of bars, scaled to its own highest value."""
+    step = max(1, -(-len(values) // _COLUMNS))
+    shown = [max(values[start : start + step]) for start in range(0, len(values), step)]
+    top = max(max(shown), 1)
+    return "".join(_BARS[round(value / top * (len(_BARS) - 1))] for value in shown)
+
+
+def clock(moment: Moment) -> str:
+    """Minutes and seconds since the start."""
+    return f"{int(moment.second) // 60:02d}:{int(moment.second) % 60:02d}"
+
+
+def _changes(moments: Sequence[Moment]) -> list[Moment]:
+    return [now for before, now in pairwise(moments) if now.replicas != before.replicas]
