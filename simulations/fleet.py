@@ -10,9 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.capacity.profile import Profile
-from policies.snapshot import NS_PER_SECOND, Pod
+from policies.snapshot import NS_PER_SECOND, Container, Pod
 from simulations import engine
 from simulations.trace import Trace
+
+
+_CONTAINERS = (Container(name="vllm", requests_milli={"cpu": 1000}),)
+"""What every simulated pod runs: its CPU request makes the Resource metric `cpu` a utilization."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +210,7 @@ class Fleet:
             start_ns=self._ns(pod.starts) if started else None,
             ready_transition_ns=self._ns(pod.ready_at if ready else pod.created),
             deleting=pod.deleted is not None,
+            containers=_CONTAINERS,
         )
 
     def _ns(self, seconds: float) -> int:

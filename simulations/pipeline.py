@@ -7,7 +7,7 @@ over HTTP and HTTPS; tests hold the two equal.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from policies.snapshot import (
     NS_PER_SECOND,
@@ -19,31 +19,51 @@ from policies.snapshot import (
     PodSample,
     Snapshot,
 )
+from simulations.derived import DerivedSeries, cpu_cores
 from simulations.exporter import GPU_UTILIZATION, GpuSampler, vllm_series
 from simulations.fleet import Fleet
 
 MAX_AGE_SECONDS = 60
 
+_FIRST_WINDOW_NS = 15 * NS_PER_SECOND
+
 
 @dataclass(slots=True)
 class MetricPipeline:
-    """Scrapes a fleet, and answers a policy's queries from the last scrape."""
+    """Scrapes a fleet, and answers a policy's queries from the last scrape.
+
+    Series per pod answer types Pods and External; the aggregated ones of `derived` answer External; `cpu` answers
+    Resource.
+    """
 
     fleet: Fleet
     _gpus: GpuSampler = field(default_factory=GpuSampler)
+    _derived: DerivedSeries = field(default_factory=DerivedSeries)
     _samples: dict[str, dict[str, PodSample]] = field(default_factory=dict)
+    _aggregates: dict[str, PodSample] = field(default_factory=dict)
+    _cpu: dict[str, PodSample] = field(default_factory=dict)
+    _scraped_ns: int | None = None
 
     def scrape(self) -> None:
         """Read every page that answers now."""
         self._gpus.sample(self.fleet)
+        vllm = {
+            pod.name: vllm_series(self.fleet, pod) for pod in self.fleet.existing() if self.fleet.serves_metrics(pod)
+        }
         samples: dict[str, dict[str, PodSample]] = {}
-        for pod in self.fleet.existing():
-            if self.fleet.serves_metrics(pod):
-                for name, value in vllm_series(self.fleet, pod).items():
-                    samples.setdefault(name, {})[pod.name] = self._sample(value)
+        for pod_name, series in vllm.items():
+            for name, value in series.items():
+                samples.setdefault(name, {})[pod_name] = self._sample(value)
         for name, percent in self._gpus.percent().items():
             samples.setdefault(GPU_UTILIZATION, {})[name] = self._sample(percent)
         self._samples = samples
+        self._aggregates = {name: self._sample(value) for name, value in self._derived.scrape(self.fleet, vllm).items()}
+        window_ns = _FIRST_WINDOW_NS if self._scraped_ns is None else self.fleet.now_ns - self._scraped_ns
+        self._cpu = {
+            name: replace(self._sample(cores), window_ns=window_ns)
+            for name, cores in cpu_cores(self._gpus.percent()).items()
+        }
+        self._scraped_ns = self.fleet.now_ns
 
     def snapshot(self, queries: Iterable[MetricQuery]) -> Snapshot:
         """What a cluster would show a policy now."""
@@ -57,16 +77,20 @@ class MetricPipeline:
 
     def _observe(self, query: MetricQuery) -> Observation:
         oldest_ns = self.fleet.now_ns - MAX_AGE_SECONDS * NS_PER_SECOND
-        samples = {
-            pod: sample for pod, sample in self._samples.get(query.name, {}).items() if sample.at_ns >= oldest_ns
-        }
+        if query.type == "External" and query.name in self._aggregates:
+            answers = {"": self._aggregates[query.name]}
+        elif query.type == "Resource" and query.name == "cpu":
+            answers = self._cpu
+        else:
+            answers = self._samples.get(query.name, {})
+        samples = {pod: sample for pod, sample in answers.items() if sample.at_ns >= oldest_ns}
         if not samples:
             return MetricError(f"no metrics returned for {query.name}")
-        if query.type == "Pods":
+        if query.type == "Pods" or (query.type == "Resource" and query.name == "cpu"):
             return PodMetrics(samples)
         if query.type == "External":
             return ExternalMetric(tuple(sample.value_milli for sample in samples.values()))
-        return MetricError(f"{query.type} metrics are not collected, only Pods and External")
+        return MetricError(f"{query.type} metrics are not collected, only Pods, External and Resource cpu")
 
     def _sample(self, value: float) -> PodSample:
         """As the wire carries it: milli-units rounded up like a Quantity, time in whole seconds."""

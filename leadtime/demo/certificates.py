@@ -29,8 +29,9 @@ def write_certificates(folder: Path, client_name: str) -> Certificates:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("leadtime demo CA")
     ca = (
-        _builder(ca_name, ca_name, ca_key.public_key())
+        _builder(ca_name, ca_name, ca_key.public_key(), ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(ca=True), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
     files = Certificates(
@@ -43,7 +44,8 @@ def write_certificates(folder: Path, client_name: str) -> Certificates:
         (client_name, ExtendedKeyUsageOID.CLIENT_AUTH, files.client_cert, files.client_key),
     ):
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(subject), ca_name, key.public_key())
+        builder = _builder(_name(subject), ca_name, key.public_key(), ca_key.public_key())
+        builder = builder.add_extension(_key_usage(ca=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         if usage == ExtendedKeyUsageOID.SERVER_AUTH:
             builder = builder.add_extension(loopback, critical=False)
@@ -63,7 +65,27 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _key_usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    issuer_key: ec.EllipticCurvePublicKey,
+) -> x509.CertificateBuilder:
+    """A day's certificate with the key identifiers that strict verification asks for (default from Python 3.13)."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -73,4 +95,6 @@ def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurve
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + _LIFETIME)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
     )
