@@ -17,10 +17,14 @@ MetricType = Literal["Resource", "ContainerResource", "Pods", "Object", "Externa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container's name and its resource requests in milli-units (1000 = one core, one byte, one GPU)."""
+    """One container's name and its resource requests in milli-units (1000 = one core, one byte, one GPU).
+
+    restart_policy_always: of an init container, that it is a sidecar and runs beside the others.
+    """
 
     name: str
     requests_milli: Mapping[str, int] = field(default_factory=dict)
+    restart_policy_always: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,7 @@ class Pod:
     """One pod of the scale target, as the API server shows it. Instants are Unix ns; None where unset.
 
     ready: status of the Ready condition, None when the pod has none yet.
-    init_containers: only restartable ones (sidecars) count towards requests, as in Kubernetes.
+    init_containers: in their order. pod_requests_milli: pod-level requests, None where the pod has none.
     """
 
     name: str
@@ -39,7 +43,7 @@ class Pod:
     ready_transition_ns: int | None = None
     deleting: bool = False
     containers: tuple[Container, ...] = ()
-    sidecars: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
     pod_requests_milli: Mapping[str, int] | None = None
 
     @property

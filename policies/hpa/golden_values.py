@@ -168,7 +168,6 @@ def status_to_json(metric: MetricSpec, count: ReplicaCount | None) -> dict[str, 
 
 
 def _pod(given: Json, shared: tuple[Container, ...]) -> Pod:
-    sidecars = [each for each in given.get("initContainers") or () if each.get("restartPolicyAlways")]
     return Pod(
         name=given["name"],
         phase=given["phase"],
@@ -177,7 +176,7 @@ def _pod(given: Json, shared: tuple[Container, ...]) -> Pod:
         ready_transition_ns=_ns(given.get("readyTransitionMs")),
         deleting=given.get("deleting", False),
         containers=_containers(given["containers"]) if "containers" in given else shared,
-        sidecars=_containers(sidecars),
+        init_containers=_containers(given.get("initContainers")),
         pod_requests_milli=given.get("podRequestsMilli"),
     )
 
@@ -187,7 +186,14 @@ def _ns(milliseconds: int | None) -> int | None:
 
 
 def _containers(given: list[Json] | None) -> tuple[Container, ...]:
-    return tuple(Container(name=each["name"], requests_milli=each.get("requestsMilli") or {}) for each in given or ())
+    return tuple(
+        Container(
+            name=each["name"],
+            requests_milli=each.get("requestsMilli") or {},
+            restart_policy_always=each.get("restartPolicyAlways", False),
+        )
+        for each in given or ()
+    )
 
 
 def _sample(given: Json) -> PodSample:

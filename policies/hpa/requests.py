@@ -1,8 +1,7 @@
 """What pods request of a resource: the denominator of utilization.
 
 Source: pkg/controller/podautoscaler/replica_calculator.go (calculateRequests) and k8s.io/component-helpers
-resource/helpers.go (IsPodLevelRequestsSet, PodRequests), v1.36.3. Regular init containers are not in a
-Snapshot: they matter upstream only beside pod-level requests that leave the resource out.
+resource/helpers.go (IsPodLevelRequestsSet, PodRequests, AggregateContainerRequests), v1.36.3.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ def _pod_request(pod: Pod, container: str, resource: str) -> int:
     if not container and _has_pod_level_requests(pod):
         return _pod_level_request(pod, resource)
     request = 0
-    for each in (*pod.containers, *pod.sidecars):
+    for each in (*pod.containers, *(each for each in pod.init_containers if each.restart_policy_always)):
         if container and each.name != container:
             continue
         of_container = each.requests_milli.get(resource)
@@ -47,13 +46,25 @@ def _is_pod_level_resource(resource: str) -> bool:
 
 
 def _pod_level_request(pod: Pod, resource: str) -> int:
-    """The pod-level request, or for a resource that it leaves out the sum over the containers that ask."""
+    """The pod-level request, or for a resource that it leaves out what the containers need together."""
     at_pod_level = pod.pod_requests_milli or {}
     if resource in at_pod_level and _is_pod_level_resource(resource):
         return at_pod_level[resource]
-    asked = [
-        each.requests_milli[resource] for each in (*pod.containers, *pod.sidecars) if resource in each.requests_milli
-    ]
-    if not asked:
+    if not any(resource in each.requests_milli for each in (*pod.containers, *pod.init_containers)):
         raise NoReplicaCount(f"missing pod-level request for {resource} in Pod {pod.name}")
-    return wrap_int64(sum(asked))
+    return wrap_int64(_aggregate(pod, resource))
+
+
+def _aggregate(pod: Pod, resource: str) -> int:
+    """Containers and sidecars together, or the most that any init container needs beside the sidecars before it."""
+    together = sum(each.requests_milli.get(resource, 0) for each in pod.containers)
+    sidecars = most_at_init = 0
+    for each in pod.init_containers:
+        request = each.requests_milli.get(resource, 0)
+        if each.restart_policy_always:
+            together += request
+            sidecars += request
+            most_at_init = max(most_at_init, sidecars)
+        else:
+            most_at_init = max(most_at_init, sidecars + request)
+    return max(together, most_at_init)

@@ -48,10 +48,12 @@ class Proposal:
 def propose(spec: HPASpec, state: HPAState, snapshot: Snapshot, now_ns: int) -> tuple[Proposal, HPAState]:
     """Everything up to the write; where there is nothing to write, the state after the sync."""
     current = snapshot.replicas
-    state = _scale_was_read(spec, state, current, now_ns)
+    state = _scale_was_read(state, current, now_ns)
     if current == 0 and not _may_leave_zero(spec, state.conditions):
         message = "scaling is disabled since the replica count of the target is zero"
         state = _with_scaling_active(state, "False", "ScalingDisabled", message, now_ns)
+        if not spec.controller.hpa_scale_to_zero:
+            state = replace(state, conditions=replace(state.conditions, scaled_to_zero=None))
         proposal = Proposal(outcome="ScalingDisabled", current_replicas=0, desired_replicas=0)
     elif current > spec.max_replicas:
         proposal = Proposal(outcome="TooManyReplicas", current_replicas=current, desired_replicas=spec.max_replicas)
@@ -78,8 +80,9 @@ def rescaled(spec: HPASpec, state: HPAState, proposal: Proposal, now_ns: int) ->
     conditions = state.conditions
     message = f"the HPA controller was able to update the target scale to {new}"
     able = set_condition(conditions.able_to_scale, "True", "SucceededRescale", message, now_ns)
-    to_zero = conditions.scaled_to_zero
+    to_zero = None
     if spec.controller.hpa_scale_to_zero:
+        to_zero = conditions.scaled_to_zero
         if previous > 0 and new == 0 and spec.min_replicas == 0 and _has_object_or_external_metric(spec):
             message = "the HPA controller scaled the workload to zero"
             to_zero = set_condition(to_zero, "True", "ScaledToZero", message, now_ns)
@@ -108,15 +111,13 @@ def scale_unreadable(state: HPAState, error: str, now_ns: int) -> HPAState:
     return _with_able_to_scale(state, "False", "FailedGetScale", message, now_ns)
 
 
-def _scale_was_read(spec: HPASpec, state: HPAState, current_replicas: int, now_ns: int) -> HPAState:
+def _scale_was_read(state: HPAState, current_replicas: int, now_ns: int) -> HPAState:
     """At the first meeting the present scale counts as a recommendation, so nothing drops at once."""
     message = "the HPA controller was able to get the target's current scale"
     state = _with_able_to_scale(state, "True", "SucceededGetScale", message, now_ns)
     if not state.recommendations:
         first = Recommendation(replicas=current_replicas, at_ns=now_ns)
         state = replace(state, recommendations=(first,))
-    if state.conditions.scaled_to_zero is not None and not spec.controller.hpa_scale_to_zero:
-        state = replace(state, conditions=replace(state.conditions, scaled_to_zero=None))
     return state
 
 

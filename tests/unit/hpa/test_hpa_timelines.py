@@ -319,6 +319,16 @@ def test_our_zero_returns_to_a_minimum_that_was_raised_meanwhile():
     assert decision.desired_replicas == 2
 
 
+def test_a_gate_that_was_turned_off_drops_the_condition_only_with_a_rescale_or_at_zero():
+    """reconcileAutoscaler calls removeCondition(ScaledToZero) in these two places and nowhere else (v1.36.3)."""
+    ours = follow([(0, 0, 0, READY)], TO_ZERO, 2, queue_snapshot)
+    gate_off = spec(metrics=(QUEUE,), behavior=window(0))
+    held = follow([(15, 30, 3, READY)], gate_off, 3, queue_snapshot, ours)
+    assert held.conditions.scaled_to_zero is not None
+    assert follow([(30, 50, 5, READY)], gate_off, 3, queue_snapshot, held).conditions.scaled_to_zero is None
+    assert follow([(15, 30, 0, "ScalingDisabled")], gate_off, 0, queue_snapshot, ours).conditions.scaled_to_zero is None
+
+
 @pytest.mark.parametrize(
     ("replicas", "wanted", "reason"),
     [
