@@ -31,13 +31,13 @@ def vllm_series(fleet: Fleet, pod: SimulatedPod) -> dict[str, float]:
     """The gauges and counters of one server now, by vLLM's names and in its units."""
     servers, row = fleet.servers, pod.row
     return {
-        "vllm:num_requests_running": float(servers.running[row]),
-        "vllm:num_requests_waiting": float(servers.waiting[row]),
-        "vllm:kv_cache_usage_perc": 1.0 - float(servers.free_blocks[row]) / fleet.profile.kv_blocks,
-        "vllm:num_preemptions_total": float(servers.preemptions[row]),
-        "vllm:prompt_tokens_total": float(servers.prompt_tokens[row]),
-        "vllm:generation_tokens_total": float(servers.generation_tokens[row]),
-        "vllm:request_success_total": float(servers.succeeded[row]),
+        "vllm:num_requests_running": float(servers.state.running[row]),
+        "vllm:num_requests_waiting": float(servers.state.waiting[row]),
+        "vllm:kv_cache_usage_perc": 1.0 - float(servers.state.free_blocks[row]) / fleet.profile.kv_blocks,
+        "vllm:num_preemptions_total": float(servers.state.preemptions[row]),
+        "vllm:prompt_tokens_total": float(servers.state.prompt_tokens[row]),
+        "vllm:generation_tokens_total": float(servers.state.generation_tokens[row]),
+        "vllm:request_success_total": float(servers.state.succeeded[row]),
     }
 
 
@@ -54,22 +54,22 @@ def vllm_page(fleet: Fleet, pod: SimulatedPod) -> str:
             "vllm:time_to_first_token_seconds",
             "Histogram of time to first token in seconds.",
             engine.TTFT_BOUNDS,
-            servers.ttft_counts[row],
-            servers.ttft_sum[row],
+            engine.histogram(servers, row, engine.TTFT),
+            servers.state.ttft_sum[row],
         ),
         (
             "vllm:request_time_per_output_token_seconds",
             "Histogram of time_per_output_token_seconds per request.",
             engine.TPOT_BOUNDS,
-            servers.tpot_counts[row],
-            servers.tpot_sum[row],
+            engine.histogram(servers, row, engine.TPOT),
+            servers.state.tpot_sum[row],
         ),
         (
             "vllm:e2e_request_latency_seconds",
             "Histogram of e2e request latency in seconds.",
             engine.E2E_BOUNDS,
-            servers.e2e_counts[row],
-            servers.e2e_sum[row],
+            engine.histogram(servers, row, engine.E2E),
+            servers.state.e2e_sum[row],
         ),
     ):
         lines += _header(name, text)
@@ -133,5 +133,5 @@ def _header(name: str, text: str) -> list[str]:
 
 def _busy_seconds(fleet: Fleet, pod: SimulatedPod, now: float) -> float:
     servers, row = fleet.servers, pod.row
-    under_way = now - float(servers.step_start[row]) if servers.in_step[row] else 0.0
-    return float(servers.busy_seconds[row]) + under_way
+    under_way = now - float(servers.state.step_start[row]) if servers.state.in_step[row] else 0.0
+    return float(servers.state.busy_seconds[row]) + under_way

@@ -14,7 +14,6 @@ from policies.snapshot import NS_PER_SECOND, Container, Pod
 from simulations import engine
 from simulations.trace import Trace
 
-
 _CONTAINERS = (Container(name="vllm", requests_milli={"cpu": 1000}),)
 """What every simulated pod runs: its CPU request makes the Resource metric `cpu` a utilization."""
 
@@ -98,7 +97,7 @@ class Fleet:
 
     def outstanding(self, pod: SimulatedPod) -> int:
         """Requests sent to a pod and not answered."""
-        return int(self.servers.running[pod.row] + self.servers.waiting[pod.row])
+        return int(self.servers.state.running[pod.row] + self.servers.state.waiting[pod.row])
 
     def is_ready(self, pod: SimulatedPod) -> bool:
         """Serving new requests."""
@@ -119,7 +118,7 @@ class Fleet:
             self._open(pod)
         for pod in self.existing():
             if pod.deleted is not None and not self.outstanding(pod):
-                pod.ended = max(pod.deleted, float(self.servers.last_finish[pod.row]))
+                pod.ended = max(pod.deleted, float(self.servers.state.last_finish[pod.row]))
 
     def scale(self, replicas: int) -> None:
         """Set spec.replicas, as the scale subresource does; the pods follow."""
@@ -149,7 +148,7 @@ class Fleet:
     def _open(self, pod: SimulatedPod) -> None:
         """Let the router use a pod, and send it what waits at the gateway."""
         if pod.deleted is None:
-            self.servers.routable[pod.row] = 1
+            self.servers.state.routable[pod.row] = 1
             self._cursor = engine.release(
                 self._model,
                 self.servers,
@@ -187,12 +186,12 @@ class Fleet:
         candidates.sort(key=lambda pod: (pod.starts > self.now_seconds, pod.ready_at, pod.row), reverse=True)
         for pod in candidates[:count]:
             pod.deleted = self.now_seconds
-            self.servers.routable[pod.row] = 0
+            self.servers.state.routable[pod.row] = 0
             if not self.outstanding(pod):
                 pod.ended = self.now_seconds
 
     def _make_room(self, rows: int) -> None:
-        if rows > len(self.servers.running):
+        if rows > len(self.servers.state):
             self.servers = engine.doubled(self.servers, self._model)
 
     @staticmethod

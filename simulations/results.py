@@ -85,8 +85,8 @@ class Recorder:
                 replicas=fleet.replicas,
                 ready_replicas=ready,
                 starting_replicas=fleet.replicas - ready,
-                running=int(fleet.servers.running[rows].sum()),
-                waiting=int(fleet.servers.waiting[rows].sum()) + fleet.gateway_queue,
+                running=int(fleet.servers.state.running[rows].sum()),
+                waiting=int(fleet.servers.state.waiting[rows].sum()) + fleet.gateway_queue,
                 decision=decision,
             )
         )
@@ -135,7 +135,7 @@ class Recorder:
                     [self.scenario.initial_replicas, *(moment.replicas for moment in self.moments)]
                 )
             ),
-            preemptions=int(self.fleet.servers.preemptions.sum()),
+            preemptions=int(self.fleet.servers.state.preemptions.sum()),
         )
 
 

@@ -25,13 +25,15 @@ def run(
     prompt: NDArray[np.int32],
     output: NDArray[np.int32],
     rows: int = 1,
+    *,
+    jump: bool = True,
 ) -> tuple[engine.Requests, engine.Servers]:
     """Serve everything on `rows` ready servers."""
     requests = engine.new_requests(arrival, prompt, output)
     servers = engine.new_servers(rows, model)
-    servers.routable[:] = 1
+    servers.state.routable[:] = 1
     live = np.arange(rows, dtype=np.int32)
-    assert engine.dispatch(model, servers, live, requests, 0, 1e12) == len(arrival)
+    assert engine.dispatch(model, servers, live, requests, 0, 1e12, jump) == len(arrival)
     return requests, servers
 
 
@@ -53,7 +55,7 @@ def test_counts_equal_those_of_an_independent_c_program(
     model = engine.Model(kv_blocks=kv_blocks, **BOUND_MODEL)
     arrival = trace.arrival_seconds - trace.arrival_seconds[0]
     requests, servers = run(model, arrival, trace.prompt_tokens, trace.output_tokens)
-    assert (servers.iterations[0], servers.preemptions[0]) == (iterations, preemptions)
+    assert (servers.state.iterations[0], servers.state.preemptions[0]) == (iterations, preemptions)
     assert (requests.first_token - requests.arrival).mean() == pytest.approx(mean_ttft, abs=6e-5)
     assert (requests.finish - requests.arrival).mean() == pytest.approx(mean_e2e, abs=6e-5)
 
@@ -78,7 +80,7 @@ def test_a_lone_request_takes_the_time_written_on_paper() -> None:
     assert requests.first_token[0] == pytest.approx(first)
     decodes = sum(1 + 0.1 + 0.001 * (3_000 + token) for token in (1, 2, 3))
     assert requests.finish[0] == pytest.approx(first + decodes)
-    assert servers.iterations[0] == 5
+    assert servers.state.iterations[0] == 5
 
 
 def test_the_last_in_is_preempted_first_and_recomputed() -> None:
@@ -86,7 +88,7 @@ def test_the_last_in_is_preempted_first_and_recomputed() -> None:
     model = engine.Model(1.0, 0.0, 0.0, 0.0, 9, 8, 2_048)  # 144 tokens of cache
     prompt, output = np.array([64, 64], np.int32), np.array([40, 40], np.int32)
     requests, servers = run(model, np.zeros(2), prompt, output)
-    assert servers.preemptions[0] >= 1
+    assert servers.state.preemptions[0] >= 1
     assert requests.finish[0] < requests.finish[1]
     assert requests.generated.tolist() == [40, 40]
 
@@ -95,7 +97,7 @@ def test_a_request_longer_than_the_cache_is_refused_and_blocks_nobody() -> None:
     model = engine.Model(1.0, 0.0, 0.0, 0.0, 9, 8, 2_048)
     requests, servers = run(model, np.zeros(2), np.array([200, 10], np.int32), np.array([1, 1], np.int32))
     assert requests.outcome.tolist() == [engine.REJECTED, engine.SERVED]
-    assert servers.succeeded[0] == 1
+    assert servers.state.succeeded[0] == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -123,16 +125,68 @@ def test_every_request_ends_once_and_nothing_leaks(
     assert (requests.generated[served] == output[served]).all()
     assert (requests.first_token[served] > requests.arrival[served]).all()
     assert (requests.finish[served] >= requests.first_token[served]).all()
-    assert servers.succeeded.sum() == served.sum()
-    assert servers.generation_tokens.sum() == output[served].sum()
-    assert servers.prompt_tokens.sum() == prompt[served].sum()
-    assert (servers.free_blocks == kv_blocks).all()
-    assert not servers.running.any()
-    assert not servers.waiting.any()
-    assert servers.ttft_counts.sum() == served.sum()
-    assert servers.e2e_counts.sum() == served.sum()
-    assert servers.tpot_counts.sum() == (served & (output > 1)).sum()
-    assert (servers.busy_seconds <= requests.finish[served].max(initial=0.0) + 1e-9).all()
+    assert servers.state.succeeded.sum() == served.sum()
+    assert servers.state.generation_tokens.sum() == output[served].sum()
+    assert servers.state.prompt_tokens.sum() == prompt[served].sum()
+    assert (servers.state.free_blocks == kv_blocks).all()
+    assert not servers.state.running.any()
+    assert not servers.state.waiting.any()
+    assert servers.counts[:, engine.TTFT].sum() == served.sum()
+    assert servers.counts[:, engine.E2E].sum() == served.sum()
+    assert servers.counts[:, engine.TPOT].sum() == (served & (output > 1)).sum()
+    assert (servers.state.busy_seconds <= requests.finish[served].max(initial=0.0) + 1e-9).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    count=st.integers(1, 80),
+    kv_blocks=st.integers(20, 400),
+    max_num_seqs=st.integers(1, 16),
+    budget=st.sampled_from([8, 64, 512, 2_048]),
+    rows=st.integers(1, 4),
+    gap=st.sampled_from([0.0, 0.02, 0.2, 2.0]),
+)
+def test_jumping_gives_the_run_of_stepping(
+    seed: int, count: int, kv_blocks: int, max_num_seqs: int, budget: int, rows: int, gap: float
+) -> None:
+    """The same iterations, preemptions, servers, and times within 1e-9 s, over random workloads."""
+    rng = np.random.default_rng(seed)
+    model = engine.Model(0.01, 1e-4, 1e-4, 1e-6, kv_blocks, max_num_seqs, budget)
+    arrival = np.cumsum(rng.exponential(gap, count))
+    prompt = rng.integers(1, 500, count, dtype=np.int32)
+    output = rng.integers(1, 300, count, dtype=np.int32)
+    jumped, jumped_servers = run(model, arrival, prompt, output, rows)
+    stepped, stepped_servers = run(model, arrival, prompt, output, rows, jump=False)
+    np.testing.assert_array_equal(jumped.replica, stepped.replica)
+    for field in ("iterations", "preemptions", "generation_tokens", "succeeded", "free_blocks"):
+        np.testing.assert_array_equal(jumped_servers.state[field], stepped_servers.state[field])
+    np.testing.assert_allclose(jumped.first_token, stepped.first_token, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(jumped.finish, stepped.finish, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(jumped_servers.state.busy_seconds, stepped_servers.state.busy_seconds, atol=1e-8)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**31), until=st.floats(0.01, 12.0))
+def test_what_is_seen_in_mid_jump_is_what_stepping_shows(seed: int, until: float) -> None:
+    """Stopped anywhere, both show the same batch, tokens, blocks and queue."""
+    rng = np.random.default_rng(seed)
+    model = engine.Model(0.01, 1e-4, 1e-4, 1e-6, 150, 8, 256)
+    arrival = np.cumsum(rng.exponential(0.1, 60))
+    prompt = rng.integers(1, 400, 60, dtype=np.int32)
+    output = rng.integers(1, 200, 60, dtype=np.int32)
+    seen = []
+    for jump in (True, False):
+        requests = engine.new_requests(arrival, prompt, output)
+        servers = engine.new_servers(2, model)
+        servers.state.routable[:] = 1
+        engine.dispatch(model, servers, np.arange(2, dtype=np.int32), requests, 0, until, jump)
+        seen.append((requests, servers))
+    (jumped, jumped_servers), (stepped, stepped_servers) = seen
+    np.testing.assert_array_equal(jumped.generated, stepped.generated)
+    for field in ("running", "waiting", "free_blocks", "iterations", "generation_tokens", "prompt_tokens"):
+        np.testing.assert_array_equal(jumped_servers.state[field], stepped_servers.state[field], err_msg=field)
+    np.testing.assert_allclose(jumped_servers.state.step_start, stepped_servers.state.step_start, atol=1e-9)
 
 
 @settings(max_examples=30, deadline=None)
@@ -148,7 +202,7 @@ def test_looking_does_not_change_the_run(seed: int, cuts: list[float]) -> None:
     whole, _ = run(model, arrival, prompt, output, rows=2)
     pieces = engine.new_requests(arrival, prompt, output)
     servers = engine.new_servers(2, model)
-    servers.routable[:] = 1
+    servers.state.routable[:] = 1
     live, cursor = np.arange(2, dtype=np.int32), 0
     for until in [*sorted(cuts), 1e12]:
         cursor = engine.dispatch(model, servers, live, pieces, cursor, until)

@@ -30,7 +30,7 @@ def test_the_engine_at_the_sustained_rate_has_the_target_step_time(name: str) ->
         np.arange(count) / rate, np.full(count, PROMPT, np.int32), np.full(count, OUTPUT, np.int32)
     )
     servers = engine.new_servers(1, model)
-    servers.routable[0] = 1
+    servers.state.routable[0] = 1
     engine.dispatch(model, servers, np.array([0], np.int32), requests, 0, 1e9)
     tpot = ((requests.finish - requests.first_token) / (OUTPUT - 1))[count // 2 : -200]
     assert tpot.mean() == pytest.approx(target, rel=0.05)
