@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a live panel on a terminal, plain lines elsewhere."""
+"""What a run shows while it runs: a live panel on a terminal, plain lines elsewhere."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,21 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from simulations.results import Moment, Recorder, Summary
+from simulations.results import Moment, Recorder
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 60
-
-_TITLES = (
-    "SLO\nattainment",
-    "TTFT\np50",
-    "TTFT\np99",
-    "TPOT\np50",
-    "TPOT\np99",
-    "\nGPU-hours",
-    "\ncost",
-    "\nrescales",
-)
 
 
 class View(Protocol):
@@ -114,27 +103,6 @@ class PlainView:
                 highlight=False,
                 soft_wrap=True,
             )
-
-
-def summary_table(summaries: Sequence[Summary]) -> Table:
-    """The one table at the end: a row per policy."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
-    table.add_column("\npolicy", no_wrap=True)
-    for title in _TITLES:
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in summaries:
-        table.add_row(
-            row.policy,
-            f"{row.slo_attainment:.2%}",
-            f"{row.ttft_p50_seconds:.2f} s",
-            f"{row.ttft_p99_seconds:.2f} s",
-            f"{row.tpot_p50_seconds * 1000:.0f} ms",
-            f"{row.tpot_p99_seconds * 1000:.0f} ms",
-            f"{row.gpu_hours:.2f}",
-            f"${row.cost_usd:.2f}",
-            str(row.rescales),
-        )
-    return table
 
 
 def sparkline(values: Sequence[int]) -> str:
