@@ -100,6 +100,36 @@ def test_bounds_hold_and_the_unknown_never_scales_down(rates: list[float | None]
             assert decision.desired_replicas >= before
 
 
+def test_the_order_of_pods_does_not_matter() -> None:
+    """The same pods and samples in another order give the same decisions."""
+    names = ("a", "b", "c", "d")
+
+    def snapshot(second: int, order: tuple[str, ...]) -> Snapshot:
+        samples = {
+            name: PodSample(value_milli=(number + 1) * second * 700, at_ns=second * NS_PER_SECOND)
+            for number, name in enumerate(names)
+        }
+        return Snapshot(
+            replicas=4,
+            pods=tuple(Pod(name=name, phase="Running", ready="True") for name in order),
+            observations={query: PodMetrics({name: samples[name] for name in order}) for query in QUERIES},
+        )
+
+    forwards, backwards = (Running.start(predictive_policy(spec())) for _ in range(2))
+    for second in range(15, 300, 15):
+        assert forwards.step(snapshot(second, names), second * NS_PER_SECOND) == backwards.step(
+            snapshot(second, names[::-1]), second * NS_PER_SECOND
+        )
+
+
+@given(low=st.floats(0.5, 20), factor=st.floats(1.0, 4.0))
+def test_more_demand_never_gets_fewer_replicas(low: float, factor: float) -> None:
+    """Two worlds with constant demand, one higher: after each step the higher one asks for at least as many."""
+    less, more = world(replicas=4), world(replicas=4)
+    for _ in range(30):
+        assert less.step(low).desired_replicas <= more.step(low * factor).desired_replicas
+
+
 def test_an_outage_holds_and_restarts_the_window() -> None:
     each = world(replicas=10)
     for _ in range(4):
