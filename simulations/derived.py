@@ -1,0 +1,178 @@
+"""Series that other autoscalers read beside a server's own: the gateway's, the endpoint picker's, the cluster's.
+
+All are computed at a scrape from what exporters show at that instant, one aggregated value each, so that they are
+never newer or finer than the scrape. Names are the exporters' own; what no exporter has is named `leadtime:...` as
+a Prometheus recording rule would be. A series without a value is absent, which is not 0.
+
+- `leadtime:num_requests_outstanding`: running + waiting of every server that answers, and the gateway's queue.
+- `leadtime:gateway_queue`: requests that wait at the gateway for a ready pod.
+- `inference_extension_flow_control_queue_size`: the gateway's queue plus what waits in the servers. With flow
+  control on, the endpoint picker dispatches to no saturated server, so it would hold back what the simulated
+  servers queue; the simulator has no flow control, and this is its equivalent.
+- `inference_objective_running_requests`: what the picker has dispatched by the same reading, the servers' running.
+- `inference_pool_average_queue_size`, `inference_pool_average_kv_cache_utilization`: means over the pool, which is
+  the ready pods that are not terminating; absent while it is empty. `inference_pool_ready_pods`: its size.
+- `inference_pool_kv_cache_utilization_sum`: `sum(vllm:kv_cache_usage_perc)` over all servers that answer.
+- `inference_pool_saturation`: mean over the pool of max(waiting / 5, kv / 0.8), and 1 while it is empty, as
+  llm-d/llm-d-router pkg/epp/framework/plugins/flowcontrol/saturationdetector/utilization/detector.go computes it
+  (commit 39142fb9) with its defaults.
+- `inference_pool_inflight_prefill_tokens`: prompt tokens of requests that were sent to a server and have no first
+  token yet (`llm_d_epp_inflight_tokens`). The picker counts them itself, request by request, whole prompts: it
+  sees the prompt go out and the first token come back, not the chunks between. No prefix cache is simulated, so
+  all are uncached.
+- `kube_deployment_spec_replicas`, `kube_deployment_status_replicas`, `..._ready`, `..._unavailable`: as
+  kube-state-metrics shows the Deployment; terminating pods are in none of them.
+- `leadtime:ttft_p90_seconds:1m`, `leadtime:tpot_p90_seconds:1m`: `histogram_quantile(0.9, ...)` over the increase
+  of the servers' histograms within the last minute of scrapes; absent when nothing finished in it. Prometheus'
+  extrapolation of an increase to the window's edges is left out: it scales all buckets alike.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from simulations import engine
+from simulations.fleet import Fleet
+
+QUEUE_DEPTH_THRESHOLD = 5.0
+"""llm-d-router .../saturationdetector/utilization/config.go, DefaultQueueDepthThreshold."""
+
+KV_CACHE_UTIL_THRESHOLD = 0.8
+"""The same file, DefaultKVCacheUtilThreshold."""
+
+_WINDOW_SECONDS = 60.0
+_IDLE_CORES = 0.1
+_BUSY_CORES = 0.9
+
+
+class _Histograms(NamedTuple):
+    """One scrape of one server: the second, and counts per bucket since the server's start."""
+
+    at_seconds: float
+    ttft: engine.I8
+    tpot: engine.I8
+
+
+class DerivedSeries:
+    """Remembers one minute of the servers' histograms; everything else is of the scrape's own instant."""
+
+    def __init__(self) -> None:
+        self._scrapes: dict[str, deque[_Histograms]] = {}
+        self._first_open = 0
+
+    def scrape(self, fleet: Fleet, vllm: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """Series name -> value now. Call it once per scrape, with pod name -> vLLM's series of the same scrape."""
+        waiting = sum(series["vllm:num_requests_waiting"] for series in vllm.values())
+        running = sum(series["vllm:num_requests_running"] for series in vllm.values())
+        queue = float(fleet.gateway_queue)
+        values = {
+            "leadtime:num_requests_outstanding": running + waiting + queue,
+            "leadtime:gateway_queue": queue,
+            "inference_extension_flow_control_queue_size": queue + waiting,
+            "inference_objective_running_requests": running,
+            "inference_pool_kv_cache_utilization_sum": sum(
+                series["vllm:kv_cache_usage_perc"] for series in vllm.values()
+            ),
+            "inference_pool_inflight_prefill_tokens": float(self._inflight_prefill_tokens(fleet)),
+        }
+        pool = [vllm[pod.name] for pod in fleet.existing() if fleet.is_ready(pod) and pod.name in vllm]
+        self._remember(fleet)
+        return values | _pool(pool) | _deployment(fleet) | self._latencies()
+
+    def _inflight_prefill_tokens(self, fleet: Fleet) -> int:
+        """Prompt tokens sent to a server and not yet answered with a first token."""
+        requests = fleet.requests
+        arrived = int(np.searchsorted(fleet.trace.arrival_seconds, fleet.now_seconds, side="right"))
+        span = slice(self._first_open, arrived)
+        is_open = np.isnan(requests.first_token[span]) & (requests.outcome[span] == engine.PENDING)
+        dispatched = is_open & ~np.isnan(requests.enqueued[span])
+        tokens = int(requests.prompt_tokens[span][dispatched].sum())
+        # Requests before the first open one never open again: the next scrape need not look at them.
+        self._first_open += int(np.argmax(is_open)) if is_open.any() else len(is_open)
+        return tokens
+
+    def _remember(self, fleet: Fleet) -> None:
+        """Add this scrape's histograms; forget what is a minute old. A server that is gone counts until then."""
+        for pod in fleet.existing():
+            if fleet.serves_metrics(pod):
+                ttft, tpot = (engine.histogram(fleet.servers, pod.row, which) for which in (engine.TTFT, engine.TPOT))
+                scrape = _Histograms(fleet.now_seconds, ttft.copy(), tpot.copy())
+                self._scrapes.setdefault(pod.name, deque()).append(scrape)
+        for name, scrapes in list(self._scrapes.items()):
+            while scrapes and scrapes[0].at_seconds <= fleet.now_seconds - _WINDOW_SECONDS:
+                scrapes.popleft()
+            if not scrapes:
+                del self._scrapes[name]
+
+    def _latencies(self) -> dict[str, float]:
+        """P90 over what finished in the remembered minute; a server with a single scrape adds nothing yet."""
+        ttft = np.zeros(len(engine.TTFT_BOUNDS) + 1, np.int64)
+        tpot = np.zeros(len(engine.TPOT_BOUNDS) + 1, np.int64)
+        for scrapes in self._scrapes.values():
+            ttft += scrapes[-1].ttft - scrapes[0].ttft
+            tpot += scrapes[-1].tpot - scrapes[0].tpot
+        quantiles = {
+            "leadtime:ttft_p90_seconds:1m": _p90(engine.TTFT_BOUNDS, ttft),
+            "leadtime:tpot_p90_seconds:1m": _p90(engine.TPOT_BOUNDS, tpot),
+        }
+        return {name: value for name, value in quantiles.items() if value is not None}
+
+
+def cpu_cores(percent: Mapping[str, int]) -> dict[str, float]:
+    """Pod name -> CPU cores used since the last scrape: a model, not a measurement.
+
+    0.1 core idle, and 0.9 core more while the engine's loop runs, which is while the GPU is busy (whole percent of
+    the scrape interval, as sampled for the GPU exporter): one process that polls and schedules on one core.
+    """
+    return {name: _IDLE_CORES + _BUSY_CORES * value / 100.0 for name, value in percent.items()}
+
+
+def histogram_quantile(quantile: float, bounds: Sequence[float], cumulative: Sequence[float]) -> float | None:
+    """The quantile of a classic histogram, linear within its bucket; None without observations.
+
+    bounds: finite upper bounds, ascending, the first above 0. cumulative: counts up to each bound, then up to +Inf.
+    Above the last finite bound that bound is the answer, as in Prometheus (promql/quantile.go, BucketQuantile).
+    """
+    total = cumulative[-1]
+    if total == 0:
+        return None
+    rank = quantile * total
+    bucket = next((index for index, count in enumerate(cumulative[:-1]) if count >= rank), len(bounds))
+    if bucket == len(bounds):
+        return bounds[-1]
+    start, before = (bounds[bucket - 1], cumulative[bucket - 1]) if bucket > 0 else (0.0, 0)
+    return start + (bounds[bucket] - start) * (rank - before) / (cumulative[bucket] - before)
+
+
+def _p90(bounds: engine.F8, counts: engine.I8) -> float | None:
+    return histogram_quantile(0.9, bounds.tolist(), np.cumsum(counts).tolist())
+
+
+def _pool(pool: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The endpoint picker's view of the pods it may pick."""
+    values = {"inference_pool_ready_pods": float(len(pool)), "inference_pool_saturation": 1.0}
+    if pool:
+        waiting = [series["vllm:num_requests_waiting"] for series in pool]
+        usage = [series["vllm:kv_cache_usage_perc"] for series in pool]
+        scores = [
+            max(queue / QUEUE_DEPTH_THRESHOLD, kv / KV_CACHE_UTIL_THRESHOLD)
+            for queue, kv in zip(waiting, usage, strict=True)
+        ]
+        values["inference_pool_average_queue_size"] = sum(waiting) / len(pool)
+        values["inference_pool_average_kv_cache_utilization"] = sum(usage) / len(pool)
+        values["inference_pool_saturation"] = sum(scores) / len(pool)
+    return values
+
+
+def _deployment(fleet: Fleet) -> dict[str, float]:
+    """The Deployment's own counts (kubernetes pkg/controller/deployment/sync.go, calculateStatus)."""
+    total = sum(pod.deleted is None for pod in fleet.existing())
+    ready = sum(fleet.is_ready(pod) for pod in fleet.existing())
+    return {
+        "kube_deployment_spec_replicas": float(fleet.replicas),
+        "kube_deployment_status_replicas": float(total),
+        "kube_deployment_status_replicas_ready": float(ready),
+        "kube_deployment_status_replicas_unavailable": float(total - ready),
+    }
