@@ -8,6 +8,8 @@ import adapter.errors
 from adapter.cli import app as adapter_commands
 from leadtime.conformance import app as conformance_commands
 from leadtime.demo import command as demo
+from leadtime.policies import policies
+from leadtime.simulate import simulate_command
 from policies.errors import BadInput
 
 app = typer.Typer(
@@ -17,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
+app.command("simulate")(simulate_command)
+app.command("policies")(policies)
 app.add_typer(adapter_commands, name="adapter")
 app.add_typer(conformance_commands, name="conformance")
 

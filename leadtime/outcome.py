@@ -1,5 +1,7 @@
 """What a command shows and writes when its runs are over: the table, the HTML report, the figures as JSON."""
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +24,11 @@ _TITLES = (
     "\ncost",
     "\nrescales",
 )
+
+
+def console_for_tables() -> Console:
+    """As wide as the terminal; 120 columns in a file or a pipe, where nothing is narrow."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 
 
 def present(console: Console, results: Sequence[Result], report: Path, json: Path | None) -> None:
@@ -54,7 +61,7 @@ def document(results: Sequence[Result]) -> dict[str, Any]:
 def summary_table(summaries: Sequence[Summary]) -> Table:
     """A row per policy."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
-    table.add_column("\npolicy", no_wrap=True)
+    table.add_column("\npolicy", overflow="fold")
     for title in _TITLES:
         table.add_column(title, justify="right", no_wrap=True)
     for row in summaries:

@@ -42,6 +42,28 @@ QUEUE_DEPTH_THRESHOLD = 5.0
 KV_CACHE_UTIL_THRESHOLD = 0.8
 """The same file, DefaultKVCacheUtilThreshold."""
 
+AGGREGATES = frozenset(
+    {
+        "leadtime:num_requests_outstanding",
+        "leadtime:gateway_queue",
+        "leadtime:ttft_p90_seconds:1m",
+        "leadtime:tpot_p90_seconds:1m",
+        "inference_extension_flow_control_queue_size",
+        "inference_objective_running_requests",
+        "inference_pool_average_kv_cache_utilization",
+        "inference_pool_average_queue_size",
+        "inference_pool_inflight_prefill_tokens",
+        "inference_pool_kv_cache_utilization_sum",
+        "inference_pool_ready_pods",
+        "inference_pool_saturation",
+        "kube_deployment_spec_replicas",
+        "kube_deployment_status_replicas",
+        "kube_deployment_status_replicas_ready",
+        "kube_deployment_status_replicas_unavailable",
+    }
+)
+"""The series above by name, also those that have no value at an instant."""
+
 _WINDOW_SECONDS = 60.0
 _IDLE_CORES = 0.1
 _BUSY_CORES = 0.9

@@ -26,6 +26,9 @@ _HELP = {
 
 GPU_UTILIZATION = "DCGM_FI_DEV_GPU_UTIL"
 
+POD_SERIES = frozenset({*_HELP, GPU_UTILIZATION})
+"""Every gauge and counter that a simulated pod has."""
+
 
 def vllm_series(fleet: Fleet, pod: SimulatedPod) -> dict[str, float]:
     """The gauges and counters of one server now, by vLLM's names and in its units."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from adapter.sources.catalogue import find_any_case
 from policies.snapshot import (
     NS_PER_SECOND,
     ExternalMetric,
@@ -19,13 +20,38 @@ from policies.snapshot import (
     PodSample,
     Snapshot,
 )
-from simulations.derived import DerivedSeries, cpu_cores
-from simulations.exporter import GPU_UTILIZATION, GpuSampler, vllm_series
+from simulations.derived import AGGREGATES, DerivedSeries, cpu_cores
+from simulations.exporter import GPU_UTILIZATION, POD_SERIES, GpuSampler, vllm_series
 from simulations.fleet import Fleet
 
 MAX_AGE_SECONDS = 60
 
 _FIRST_WINDOW_NS = 15 * NS_PER_SECOND
+
+
+_GKE_DUTY_CYCLE = "kubernetes.io|container|accelerator|duty_cycle"
+"""Percent of the last 10 s in which a kernel ran: what DCGM's utilization says too."""
+
+
+def series_name(name: str) -> str:
+    """The series behind a metric's name: GKE's and older spellings, in any letter case, to the exporter's own."""
+    system, _, rest = name.partition("|")
+    if system == "prometheus.googleapis.com":
+        name = rest.partition("|")[0]
+    if name.lower() == _GKE_DUTY_CYCLE:
+        return GPU_UTILIZATION
+    found = find_any_case(name)
+    return name if found is None else found.current
+
+
+def is_simulated(query: MetricQuery) -> bool:
+    """Whether the simulator has the series at all, so that an answer without it means something."""
+    name = series_name(query.name)
+    if query.type == "Resource":
+        return name == "cpu"
+    if query.type == "Pods":
+        return name in POD_SERIES
+    return query.type == "External" and (name in POD_SERIES or name in AGGREGATES)
 
 
 @dataclass(slots=True)
@@ -76,17 +102,19 @@ class MetricPipeline:
         )
 
     def _observe(self, query: MetricQuery) -> Observation:
+        """One answer. Selectors choose the workload, and here there is one: they all match."""
         oldest_ns = self.fleet.now_ns - MAX_AGE_SECONDS * NS_PER_SECOND
-        if query.type == "External" and query.name in self._aggregates:
-            answers = {"": self._aggregates[query.name]}
-        elif query.type == "Resource" and query.name == "cpu":
+        name = series_name(query.name)
+        if query.type == "External" and name in self._aggregates:
+            answers = {"": self._aggregates[name]}
+        elif query.type == "Resource" and name == "cpu":
             answers = self._cpu
         else:
-            answers = self._samples.get(query.name, {})
+            answers = self._samples.get(name, {})
         samples = {pod: sample for pod, sample in answers.items() if sample.at_ns >= oldest_ns}
         if not samples:
             return MetricError(f"no metrics returned for {query.name}")
-        if query.type == "Pods" or (query.type == "Resource" and query.name == "cpu"):
+        if query.type == "Pods" or (query.type == "Resource" and name == "cpu"):
             return PodMetrics(samples)
         if query.type == "External":
             return ExternalMetric(tuple(sample.value_milli for sample in samples.values()))

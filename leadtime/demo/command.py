@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from leadtime import scenario as options
 from leadtime.demo.policies import POLICIES, demo_policy
 from leadtime.demo.run import run_over_http
-from leadtime.outcome import present
+from leadtime.outcome import console_for_tables, present
 from leadtime.view import view_for
 from simulations.results import Result
 from simulations.trace import SHIPPED
@@ -51,7 +50,7 @@ def demo(
         seed=seed,
     )
     chosen = [demo_policy(name.strip(), scenario, max_replicas) for name in policies.split(",")]
-    console = Console()
+    console = console_for_tables()
     console.print(
         f"{len(scenario.trace):,} requests in {scenario.trace.duration_seconds / 60:.0f} min ({trace.name}), "
         f"{scenario.profile.model} on {scenario.profile.gpu}; metrics over HTTP and HTTPS, virtual time",
