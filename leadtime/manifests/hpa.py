@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from leadtime.manifests.document import Document
 from leadtime.manifests.fields import Fields
-from leadtime.manifests.quantity import quantity
+from leadtime.manifests.quantity import stored_quantity
 from policies.errors import BadInput
 from policies.hpa import (
     Behavior,
@@ -108,7 +108,7 @@ def _rules(fields: Fields, direction: Literal["up", "down"]) -> ScalingRules:
         stabilization_window_seconds=window,
         select_policy=cast("SelectPolicy", select) if select else None,
         policies=policies,
-        tolerance=None if tolerance is None else fields.checked("tolerance", lambda: quantity(tolerance)),
+        tolerance=None if tolerance is None else fields.checked("tolerance", lambda: stored_quantity(tolerance)),
     )
 
 
@@ -167,7 +167,7 @@ def _target(fields: Fields, kind: str) -> tuple[int | None, int | None, int | No
     average, value = fields.quantity_milli("averageValue"), fields.quantity_milli("value")
     fields.done()
     # The controller goes by the value that is set; only for Object does it also want the type to agree.
-    if kind == "Object" and ((given == "Value" and value is None) or (given == "AverageValue" and average is None)):
+    if kind == "Object" and {"Value": value, "AverageValue": average}.get(given) is None:
         fields.problem("type", f"was {given}, must agree with the value that is set; the controller fails otherwise")
     return utilization, average, value
 

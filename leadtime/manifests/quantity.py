@@ -39,3 +39,8 @@ def quantity(text: str) -> Quantity:
         return parse_quantity(text)
     except BadInput:
         raise BadInput(f"was {text!r}, must be a quantity such as 10, 0.5, 500m or 2Gi") from None
+
+
+def stored_quantity(text: str) -> Quantity:
+    """The quantity as the controller reads it: in the API server's spelling, which may differ in the last bit."""
+    return quantity(quantity(text).canonical())

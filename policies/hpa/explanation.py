@@ -59,7 +59,7 @@ def _computed(spec: HPASpec, metrics: MetricsResult, normalized: Normalized) -> 
 def _usage(metric: MetricSpec, count: ReplicaCount) -> str:
     if count.utilization is not None:
         return f"{metric.name} utilization is {count.utilization} % (target {metric.average_utilization} %)"
-    if metric.value_milli is not None:
+    if metric.used_target == "Value" and metric.value_milli is not None:
         return f"{metric.name} is {_plain(count.usage_milli)} (target {_plain(metric.value_milli)})"
     target = _plain(metric.average_value_milli or 0)
     return f"{metric.name} is {_plain(count.usage_milli)} per pod (target {target})"

@@ -15,7 +15,7 @@ Answer = dict[str, Any]
 
 def sequence(given: Json) -> Answer:
     """Every step's scale and status, then the controller's memory slot for slot."""
-    spec = values.spec_of(given)
+    spec = _told_apart(values.spec_of(given))
     state = HPAState(conditions=values.conditions_of(given.get("initialConditions")))
     steps = []
     for step in given["steps"]:
@@ -35,6 +35,16 @@ def sequence(given: Json) -> Answer:
             "scaleDownEvents": values.events_to_json(state.scale_down_events),
         },
     }
+
+
+def _told_apart(spec: HPASpec) -> HPASpec:
+    """Metrics that ask the same get a selector of their own: a vector answers each, a Snapshot each query."""
+    queries = [metric.query for metric in spec.metrics]
+    metrics = tuple(
+        replace(metric, selector=(("metric", str(index)),)) if metric.query in queries[:index] else metric
+        for index, metric in enumerate(spec.metrics)
+    )
+    return replace(spec, metrics=metrics)
 
 
 def _sync(spec: HPASpec, state: HPAState, step: Json, template: Json | None) -> tuple[Answer, HPAState]:

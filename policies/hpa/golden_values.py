@@ -160,7 +160,7 @@ def status_to_json(metric: MetricSpec, count: ReplicaCount | None) -> dict[str, 
     """One entry of `status.currentMetrics`, None where the metric failed."""
     if count is None:
         return None
-    if metric.value_milli is not None:
+    if metric.used_target == "Value":
         return {"valueMilli": count.usage_milli}
     if count.utilization is None:
         return {"averageValueMilli": count.usage_milli}
@@ -211,6 +211,7 @@ def _metric(given: Json) -> MetricSpec:
         name=given["name"],
         container=given.get("container", ""),
         object_name="Service/srv" if given["type"] == "Object" else "",
+        target_type=target["type"],
         average_utilization=target.get("averageUtilization"),
         average_value_milli=target.get("averageValueMilli"),
         value_milli=target.get("valueMilli"),

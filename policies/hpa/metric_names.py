@@ -11,7 +11,7 @@ def described(metric: MetricSpec) -> str:
     """The metric as upstream's rescale reason gives it."""
     if metric.type == "Pods":
         return f"pods metric {metric.name}"
-    if metric.type == "Object" and metric.value_milli is not None:
+    if metric.type == "Object" and metric.used_target == "Value":
         return f"{metric.object_name.partition('/')[0]} metric {metric.name}"
     if metric.type in {"Object", "External"}:
         return f"external metric {metric.name}({_label_selector(metric.selector)})"

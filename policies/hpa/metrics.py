@@ -163,23 +163,22 @@ def _object(
 ) -> ReplicaCount:
     if not isinstance(observation, ObjectMetric):
         raise NoReplicaCount(f"unable to get metric {metric.name}: {_why(observation)}")
-    value_milli = observation.value_milli
-    if metric.value_milli is not None:
+    if metric.used_target == "Value" and metric.value_milli is not None:
         return object_replicas(
             pods,
-            value_milli,
+            observation.value_milli,
             current_replicas=replicas,
             target_milli=metric.value_milli,
             tolerances=tolerances,
         )
-    if metric.average_value_milli is None:
-        raise NoReplicaCount("neither a value target nor an average value target was set")
-    return object_per_pod_replicas(
-        value_milli,
-        status_replicas=status_replicas,
-        target_average_milli=metric.average_value_milli,
-        tolerances=tolerances,
-    )
+    if metric.used_target == "AverageValue" and metric.average_value_milli is not None:
+        return object_per_pod_replicas(
+            observation.value_milli,
+            status_replicas=status_replicas,
+            target_average_milli=metric.average_value_milli,
+            tolerances=tolerances,
+        )
+    raise NoReplicaCount("invalid object metric source: neither a value target nor an average value target was set")
 
 
 def _external(

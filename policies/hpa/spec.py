@@ -11,6 +11,7 @@ from typing import Literal
 from policies.hpa.quantity import Quantity
 from policies.snapshot import MetricQuery, MetricType
 
+TargetType = Literal["Value", "AverageValue", "Utilization"]
 PolicyType = Literal["Pods", "Percent"]
 SelectPolicy = Literal["Max", "Min", "Disabled"]
 
@@ -50,10 +51,11 @@ class Behavior:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """One entry of `spec.metrics`. Exactly one of the three targets is set.
+    """One entry of `spec.metrics`. One of the three targets is set; see `used_target` where there are several.
 
     name: the resource (`cpu`) for Resource and ContainerResource, else the metric's name.
     object_name: `Kind/name` of the described object, for Object.
+    target_type: `target.type`; only Object goes by it. None stands for the type of the target that is set.
     average_utilization: percent of the pods' requests (Resource and ContainerResource).
     average_value_milli: per pod. value_milli: of the whole (Object and External).
     """
@@ -63,9 +65,27 @@ class MetricSpec:
     container: str = ""
     object_name: str = ""
     selector: tuple[tuple[str, str], ...] = ()
+    target_type: TargetType | None = None
     average_utilization: int | None = None
     average_value_milli: int | None = None
     value_milli: int | None = None
+
+    @property
+    def used_target(self) -> TargetType | None:
+        """Which target the controller goes by; None where it can go by none.
+
+        Source: pkg/controller/podautoscaler/horizontal.go (computeStatusFor...Metric), v1.36.3.
+        """
+        if self.type == "Object":
+            if self.value_milli is not None and self.target_type in {"Value", None}:
+                return "Value"
+            has_average = self.average_value_milli is not None and self.target_type in {"AverageValue", None}
+            return "AverageValue" if has_average else None
+        if self.average_value_milli is not None:
+            return "AverageValue"
+        if self.type == "External":
+            return None if self.value_milli is None else "Value"
+        return None if self.average_utilization is None or self.type == "Pods" else "Utilization"
 
     @property
     def query(self) -> MetricQuery:

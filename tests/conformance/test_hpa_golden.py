@@ -15,6 +15,7 @@ from policies.hpa.golden import replay
 from policies.hpa.golden_answers import ANSWERS
 
 SAMPLE = Path(__file__).parent / "hpa_sample.jsonl.gz"
+WIDE = Path(__file__).parent / "hpa_wide.jsonl.gz"
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("LEADTIME_SHARED", ROOT.parent / "shared"))
 
@@ -34,6 +35,12 @@ def test_every_vector_of_the_sample_matches():
     assert set(kinds) == set(ANSWERS)
     assert kinds["sequence"] == 12
     assert mismatches(SAMPLE) == []
+
+
+def test_every_vector_of_the_wide_sample_matches():
+    """Values at the edges of int64, odd spellings, mismatched targets, every kind: as the real controller answers."""
+    assert {vector["kind"] for vector in vectors(WIDE)} == set(ANSWERS)
+    assert mismatches(WIDE) == []
 
 
 @pytest.mark.shared

@@ -124,7 +124,7 @@ def test_every_example_is_read() -> None:
                         policies=(ScalingPolicy(type="Pods", value=1, period_seconds=180),),
                         tolerance=parse_quantity("50m"),
                     ),
-                    scale_down=scale_down_rules(select_policy="Disabled", tolerance=parse_quantity("0.2")),
+                    scale_down=scale_down_rules(select_policy="Disabled", tolerance=parse_quantity("200m")),
                 ),
             ),
             id="behavior-in-full",
