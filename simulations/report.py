@@ -14,7 +14,7 @@ from policies.capacity.sustained import sustained_requests_per_second
 from simulations.results import Moment, Result, Summary
 from simulations.simulate import Scenario
 
-_COLORS = ("#d97706", "#2563eb", "#059669", "#9333ea", "#dc2626", "#0891b2")
+_COLORS = ("#d97706", "#2563eb", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777", "#92400e", "#475569")
 _DEMAND_COLOR = "#6b7280"
 _BIN_SECONDS = 60.0
 
@@ -42,8 +42,8 @@ def report_html(results: Sequence[Result]) -> str:
         ("ttft", "Time to first token", _latency_figure(results, "ttft")),
         ("tpot", "Time per output token", _latency_figure(results, "tpot")),
         *(
-            (f"replicas-{index}", f"Replicas: {result.policy}", _replica_figure(result, _COLORS[index]))
-            for index, result in enumerate(results)
+            (f"replicas-{index}", f"Replicas: {result.policy}", _replica_figure(result, color))
+            for index, (result, color) in enumerate(_colored(results))
         ),
     ]
     sections = "\n".join(
@@ -61,6 +61,11 @@ def report_html(results: Sequence[Result]) -> str:
     )
 
 
+def _colored(results: Sequence[Result]) -> list[tuple[Result, str]]:
+    """Each result with its colour; they repeat where there are more results than a person can tell apart."""
+    return [(result, _COLORS[index % len(_COLORS)]) for index, result in enumerate(results)]
+
+
 def _demand_figure(results: Sequence[Result]) -> Any:
     """Arrivals per minute bin, and what the ready replicas sustain for the requests of that time."""
     scenario = results[0].scenario
@@ -74,7 +79,7 @@ def _demand_figure(results: Sequence[Result]) -> Any:
         fill="tozeroy",
         fillcolor="rgba(107,114,128,0.15)",
     )
-    for result, color in zip(results, _COLORS, strict=False):
+    for result, color in _colored(results):
         figure.add_scatter(
             x=_minutes(_seconds(result.moments)),
             y=_capacity(scenario, result.moments),
@@ -86,7 +91,7 @@ def _demand_figure(results: Sequence[Result]) -> Any:
 
 def _queue_figure(results: Sequence[Result]) -> Any:
     figure = _figure(results[0].scenario, "requests")
-    for result, color in zip(results, _COLORS, strict=False):
+    for result, color in _colored(results):
         figure.add_scatter(
             x=_minutes(_seconds(result.moments)),
             y=[moment.waiting for moment in result.moments],
@@ -101,7 +106,7 @@ def _latency_figure(results: Sequence[Result], kind: str) -> Any:
     slo = results[0].scenario.slo
     target = slo.ttft_seconds if kind == "ttft" else slo.tpot_seconds
     figure = _figure(results[0].scenario, "seconds, by time of arrival", kind="log" if kind == "ttft" else "linear")
-    for result, color in zip(results, _COLORS, strict=False):
+    for result, color in _colored(results):
         values = result.ttft_seconds if kind == "ttft" else result.tpot_seconds
         for percent, dash in ((50, "dot"), (99, "solid")):
             centres, levels = _percentiles(result, values, percent)

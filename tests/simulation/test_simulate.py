@@ -1,5 +1,8 @@
 """Whole runs: equal for equal scenarios, different for another seed, and their figures add up."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +56,20 @@ def test_a_sync_sees_metrics_of_the_scrape_before_it() -> None:
     result = simulate(each, demo_policy("leadtime", each, 20))
     assert result.moments[0].decision.reason == "FailedGetPodsMetric"
     assert result.moments[0].running > 0
+
+
+def test_a_report_shows_every_policy_however_many() -> None:
+    """Twelve results: each has its capacity, its queue, its latencies and its replicas."""
+    each = scenario(minutes=2)
+    results = [simulate(each, replace(demo_policy("leadtime", each, 20), name=f"p{number}")) for number in range(12)]
+    page = report_html(results)
+    figures = json.loads(page.rsplit('id="figures">', 1)[1].split("</script>", 1)[0].replace("<\\/", "</"))
+    names = {name: {trace["name"] for trace in figure["data"]} for name, figure in figures.items()}
+    for number in range(12):
+        assert f"capacity, p{number}" in names["demand"]
+        assert f"p{number}" in names["queue"]
+        assert {f"p50, p{number}", f"p99, p{number}"} <= names["ttft"] & names["tpot"]
+        assert {"ready", "starting"} <= names[f"replicas-{number}"]
 
 
 def test_the_report_is_one_page_that_asks_nobody_for_anything() -> None:
