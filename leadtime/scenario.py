@@ -8,7 +8,7 @@ import typer
 from leadtime.output import check_writable
 from policies.capacity.profile import PROFILES, profile_named
 from policies.errors import BadInput
-from simulations.simulate import Scenario
+from simulations.scenario import Scenario
 from simulations.slo import SLO
 from simulations.trace import read_azure_csv
 

@@ -20,7 +20,8 @@ from simulations.derived import AGGREGATES
 from simulations.exporter import POD_SERIES
 from simulations.pipeline import is_simulated
 from simulations.results import Result
-from simulations.simulate import Scenario, simulate
+from simulations.scenario import Scenario
+from simulations.simulate import simulate
 
 
 def simulate_command(

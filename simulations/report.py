@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from policies.capacity.sustained import sustained_requests_per_second
 from simulations.results import Moment, Result, Summary
-from simulations.simulate import Scenario
+from simulations.scenario import Scenario
 
 _COLORS = ("#d97706", "#2563eb", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777", "#92400e", "#475569")
 _DEMAND_COLOR = "#6b7280"

@@ -1,20 +1,15 @@
 """What a run gave: per request, per sync, and in one line."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policies.decision import Decision
 from simulations import engine
-
-if TYPE_CHECKING:
-    from simulations.fleet import Fleet
-    from simulations.simulate import Scenario
+from simulations.fleet import Fleet
+from simulations.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,41 +1,15 @@
 """One run: a policy in the loop of a simulated fleet, in virtual time, in process."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from policies.capacity.profile import Profile
 from policies.policy import Policy, Running
-from simulations.fleet import Fleet, LeadTime
+from simulations.fleet import Fleet
 from simulations.pipeline import MetricPipeline
 from simulations.results import Recorder, Result
-from simulations.slo import SLO
-from simulations.trace import Trace
+from simulations.scenario import Scenario
 
 _LONGEST_DRAIN_SECONDS = 7_200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """Everything about a run except the policy. Equal scenarios give equal runs."""
-
-    trace: Trace
-    profile: Profile
-    slo: SLO = field(default_factory=SLO)
-    lead_time: LeadTime = field(default_factory=LeadTime)
-    initial_replicas: int = 6
-    seed: int = 1
-    price_per_gpu_hour: float = 0.71
-
-    def fleet(self) -> Fleet:
-        """A fresh fleet at second zero."""
-        return Fleet(
-            self.trace,
-            self.profile,
-            self.lead_time,
-            initial_replicas=self.initial_replicas,
-            seed=self.seed,
-        )
 
 
 Instant = tuple[int, Literal["scrape", "sync"]]

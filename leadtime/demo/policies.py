@@ -8,7 +8,7 @@ from policies.errors import BadInput
 from policies.hpa import HPASpec, MetricSpec, hpa_policy
 from policies.policy import Policy
 from policies.predictive.decide import PredictiveSpec, predictive_policy
-from simulations.simulate import Scenario
+from simulations.scenario import Scenario
 
 _UTILIZATION = 0.8
 """Share of what one replica sustains within its SLO that both policies plan with."""

@@ -22,7 +22,8 @@ from leadtime.demo.pages import Pages
 from policies.decision import Decision
 from policies.policy import Policy, Running
 from simulations.results import Recorder, Result
-from simulations.simulate import Scenario, instants
+from simulations.scenario import Scenario
+from simulations.simulate import instants
 
 CLIENT_NAME = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
 

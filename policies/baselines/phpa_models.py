@@ -114,7 +114,7 @@ def statsmodels_class() -> Any:
         from statsmodels.tsa.holtwinters import ExponentialSmoothing
     except ImportError:
         raise BadInput(
-            "phpa-holt-winters: statsmodels was not found, must be installed; pip install leadtime[rivals]"
+            "statsmodels: was not found, must be installed; pip install leadtime[rivals]"
         ) from None
     return ExponentialSmoothing
 

@@ -12,7 +12,8 @@ import pytest
 from leadtime.demo.policies import POLICIES, demo_policy
 from leadtime.demo.run import run_over_http
 from policies.capacity.profile import PROFILES
-from simulations.simulate import Scenario, simulate
+from simulations.scenario import Scenario
+from simulations.simulate import simulate
 from simulations.slo import SLO
 from simulations.trace import SHIPPED, read_azure_csv
 

@@ -9,7 +9,8 @@ import pytest
 from leadtime.demo.policies import POLICIES, demo_policy
 from policies.capacity.profile import PROFILES
 from simulations.report import report_html
-from simulations.simulate import Scenario, simulate
+from simulations.scenario import Scenario
+from simulations.simulate import simulate
 from simulations.slo import SLO
 from simulations.trace import SHIPPED, read_azure_csv
 

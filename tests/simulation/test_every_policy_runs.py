@@ -11,7 +11,8 @@ from policies.capacity.profile import profile_named
 from policies.policy import Policy
 from policies.registry import ENTRIES, configured, required
 from simulations.results import Result
-from simulations.simulate import Scenario, simulate
+from simulations.scenario import Scenario
+from simulations.simulate import simulate
 from simulations.slo import SLO
 from simulations.trace import SHIPPED, read_azure_csv
 
