@@ -64,7 +64,7 @@ _REQUEST = np.dtype(
         ("finish", np.float64),
         ("prompt_tokens", np.int32),
         ("output_tokens", np.int32),
-        ("generated", np.int32),  # output tokens so far; kept over a preemption
+        ("generated", np.int32),  # output tokens when it last left a slot: preempted or finished
         ("outcome", np.int32),  # PENDING, SERVED or REJECTED
         ("replica", np.int32),  # the server's row, NONE before it has one
         ("successor", np.int32),  # next request in the same queue, NONE at its end
@@ -107,6 +107,8 @@ _SLOT = np.dtype(
         ("computed", np.int32),
         ("blocks", np.int32),
         ("scheduled", np.int32),  # tokens of the iteration under way
+        ("generated", np.int32),  # output tokens so far
+        ("output", np.int32),  # output tokens in all
     ],
     align=True,
 )
@@ -217,7 +219,7 @@ def dispatch(
         _finish_plan(model, servers.state[row], servers.slots[row], servers.counts[row], requests, jump)
         size = _rearrange(servers.state, heap, place, size, row)
     for row in live:
-        _settle(servers.state[row], servers.slots[row], requests, until)
+        _settle(servers.state[row], servers.slots[row], until)
     return cursor
 
 
@@ -362,7 +364,7 @@ def _cut(server: Any, now: float) -> None:
 
 
 @njit(cache=True)
-def _settle(server: Any, slots: Any, requests: Requests, now: float) -> None:
+def _settle(server: Any, slots: Any, now: float) -> None:
     """Book the iterations of a plan that are done by `now`, and the blocks of the one under way."""
     if not server.in_step or server.planned - server.completed <= 1:
         return
@@ -372,7 +374,7 @@ def _settle(server: Any, slots: Any, requests: Requests, now: float) -> None:
     done = min(done, server.planned - 1)
     more = done - server.completed
     if more > 0:
-        _book_decodes(server, slots, requests, more)
+        _book_decodes(server, slots, more)
         for slot in range(server.running):
             _grow(server, slots[slot], slots[slot].computed + 1)
 
@@ -383,7 +385,7 @@ def _finish_plan(model: Model, server: Any, slots: Any, counts: I8, requests: Re
     now = server.plan_end
     before_last = server.planned - 1 - server.completed
     if before_last > 0:
-        _book_decodes(server, slots, requests, before_last)
+        _book_decodes(server, slots, before_last)
         for slot in range(server.running):
             _grow(server, slots[slot], slots[slot].computed + 1)
     _complete_step(server, slots, counts, requests, now)
@@ -391,11 +393,11 @@ def _finish_plan(model: Model, server: Any, slots: Any, counts: I8, requests: Re
 
 
 @njit(cache=True)
-def _book_decodes(server: Any, slots: Any, requests: Requests, iterations: int) -> None:
+def _book_decodes(server: Any, slots: Any, iterations: int) -> None:
     """Book whole iterations of a plan in which every running request decodes and none finishes."""
     for slot in range(server.running):
         slots[slot].computed += iterations
-        requests[slots[slot].request].generated += iterations
+        slots[slot].generated += iterations
     server.generation_tokens += server.running * iterations
     server.iterations += iterations
     begun = _boundary(server, server.completed)
@@ -419,17 +421,16 @@ def _begin_plan(model: Model, server: Any, slots: Any, requests: Requests, now: 
     server.planned = 1
     server.completed = 0
     if jump and may_repeat:
-        server.planned = _iterations_without_change(server, slots, requests)
+        server.planned = _iterations_without_change(server, slots)
     server.plan_end = _boundary(server, server.planned)
 
 
 @njit(cache=True)
-def _iterations_without_change(server: Any, slots: Any, requests: Requests) -> int:
+def _iterations_without_change(server: Any, slots: Any) -> int:
     """Iterations, the one under way included, until a request finishes or the free blocks run out."""
     iterations = 1 << 30
     for slot in range(server.running):
-        request = slots[slot].request
-        iterations = min(iterations, requests[request].output_tokens - requests[request].generated)
+        iterations = min(iterations, slots[slot].output - slots[slot].generated)
     if _blocks_missing(server, slots, iterations):
         low, high = 1, iterations  # enough for `low`, too few for `high`
         while high - low > 1:
@@ -506,6 +507,8 @@ def _begin_step(model: Model, server: Any, slots: Any, requests: Requests, now: 
         slots[slot].request = request
         slots[slot].target = target
         slots[slot].computed = 0
+        slots[slot].generated = requests[request].generated
+        slots[slot].output = requests[request].output_tokens
         slots[slot].blocks = blocks
         slots[slot].scheduled = tokens
         server.free_blocks -= blocks
@@ -535,6 +538,7 @@ def _preempt_last(server: Any, slots: Any, requests: Requests) -> None:
     slot = server.running
     request = slots[slot].request
     server.free_blocks += slots[slot].blocks
+    requests[request].generated = slots[slot].generated
     requests[request].successor = server.queue_head
     server.queue_head = request
     if server.queue_tail == NONE:
@@ -550,29 +554,28 @@ def _complete_step(server: Any, slots: Any, counts: I8, requests: Requests, now:
     server.iterations += 1
     kept = 0
     for slot in range(server.running):
-        request = slots[slot].request
         computed = slots[slot].computed + slots[slot].scheduled
-        target = slots[slot].target
-        finished = False
-        if computed >= target and slots[slot].scheduled > 0:
-            requests[request].generated += 1
+        generated = slots[slot].generated
+        if computed >= slots[slot].target and slots[slot].scheduled > 0:
+            request = slots[slot].request
+            generated += 1
             server.generation_tokens += 1
-            if requests[request].generated == 1:
+            if generated == 1:
                 requests[request].first_token = now
                 server.prompt_tokens += requests[request].prompt_tokens
                 ttft = now - requests[request].enqueued
                 counts[TTFT, np.searchsorted(TTFT_BOUNDS, ttft)] += 1
                 server.ttft_sum += ttft
-            finished = requests[request].generated >= requests[request].output_tokens
-        if finished:
-            _finish(server, counts, requests, request, now)
-            server.free_blocks += slots[slot].blocks
-        else:
-            slots[kept].request = request
-            slots[kept].target = target
-            slots[kept].computed = computed
-            slots[kept].blocks = slots[slot].blocks
-            kept += 1
+            if generated >= slots[slot].output:
+                requests[request].generated = generated
+                _finish(server, counts, requests, request, now)
+                server.free_blocks += slots[slot].blocks
+                continue
+        if kept != slot:
+            slots[kept] = slots[slot]
+        slots[kept].computed = computed
+        slots[kept].generated = generated
+        kept += 1
     server.running = kept
 
 
