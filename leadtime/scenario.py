@@ -10,11 +10,11 @@ from policies.capacity.profile import PROFILES, profile_named
 from policies.errors import BadInput
 from simulations.scenario import Scenario
 from simulations.slo import SLO
-from simulations.trace import read_azure_csv
+from simulations.trace_files import read_trace
 
 QUICK_MINUTES = 10.0
 
-TraceArgument = Annotated[Path, typer.Argument(help="CSV (or .csv.gz) with TIMESTAMP,ContextTokens,GeneratedTokens.")]
+TraceArgument = Annotated[Path, typer.Argument(help="Azure or plain CSV, or Mooncake JSONL; .gz too.")]
 ProfileOption = Annotated[str, typer.Option(help=f"Model and GPU that are simulated: {', '.join(PROFILES)}.")]
 TtftOption = Annotated[float, typer.Option(help="TTFT that users were promised.")]
 TpotOption = Annotated[float, typer.Option(help="TPOT that users were promised.")]
@@ -52,7 +52,7 @@ def read_scenario(
     in_range("price-per-gpu-hour", price_per_gpu_hour, 0, 1_000)
     in_range("ttft-slo-seconds", ttft_slo_seconds, 0.001, 3_600)
     in_range("tpot-slo-seconds", tpot_slo_seconds, 0.001, 3_600)
-    demand = read_azure_csv(trace)
+    demand = read_trace(trace)
     if quick or minutes is not None:
         demand = demand.first(60 * (QUICK_MINUTES if minutes is None else minutes))
     return Scenario(

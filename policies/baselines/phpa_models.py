@@ -113,9 +113,7 @@ def statsmodels_class() -> Any:
     try:
         from statsmodels.tsa.holtwinters import ExponentialSmoothing
     except ImportError:
-        raise BadInput(
-            "statsmodels: was not found, must be installed; pip install leadtime[rivals]"
-        ) from None
+        raise BadInput("statsmodels: was not found, must be installed; pip install leadtime[rivals]") from None
     return ExponentialSmoothing
 
 

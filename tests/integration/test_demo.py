@@ -15,7 +15,8 @@ from policies.capacity.profile import PROFILES
 from simulations.scenario import Scenario
 from simulations.simulate import simulate
 from simulations.slo import SLO
-from simulations.trace import SHIPPED, read_azure_csv
+from simulations.trace import SHIPPED
+from simulations.trace_files import read_trace
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
@@ -36,7 +37,7 @@ def leadtime(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 async def test_real_sockets_and_the_in_process_pipeline_give_the_same_decisions(name: str) -> None:
     """Pages over HTTP, the adapter as a process, metrics over HTTPS: every decision equals the simulator's."""
     scenario = Scenario(
-        trace=read_azure_csv(SHIPPED).first(720),
+        trace=read_trace(SHIPPED).first(720),
         profile=PROFILES["llama-3.1-8b-fp8-l4"],
         slo=SLO(ttft_seconds=2.0, tpot_seconds=0.075),
         initial_replicas=3,

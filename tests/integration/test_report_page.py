@@ -12,7 +12,8 @@ from simulations.report import report_html
 from simulations.scenario import Scenario
 from simulations.simulate import simulate
 from simulations.slo import SLO
-from simulations.trace import SHIPPED, read_azure_csv
+from simulations.trace import SHIPPED
+from simulations.trace_files import read_trace
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -21,7 +22,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 def test_every_plot_is_drawn_and_no_request_is_made(tmp_path: Path) -> None:
     assert CHROMIUM is not None
     scenario = Scenario(
-        trace=read_azure_csv(SHIPPED).first(600),
+        trace=read_trace(SHIPPED).first(600),
         profile=PROFILES["llama-3.1-8b-fp8-l4"],
         slo=SLO(ttft_seconds=2.0, tpot_seconds=0.075),
     )

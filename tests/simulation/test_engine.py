@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from simulations import engine
-from simulations.trace import SHIPPED, read_azure_csv
+from simulations.trace import SHIPPED
+from simulations.trace_files import read_trace
 
 BOUND_MODEL = {
     "base": 6e-3,
@@ -51,7 +52,7 @@ def test_counts_equal_those_of_an_independent_c_program(
 
     The expected figures were printed by a C program written separately from the same scheduler rules.
     """
-    trace = read_azure_csv(SHIPPED)
+    trace = read_trace(SHIPPED)
     model = engine.Model(kv_blocks=kv_blocks, **BOUND_MODEL)
     arrival = trace.arrival_seconds - trace.arrival_seconds[0]
     requests, servers = run(model, arrival, trace.prompt_tokens, trace.output_tokens)

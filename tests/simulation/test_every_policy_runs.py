@@ -14,7 +14,8 @@ from simulations.results import Result
 from simulations.scenario import Scenario
 from simulations.simulate import simulate
 from simulations.slo import SLO
-from simulations.trace import SHIPPED, read_azure_csv
+from simulations.trace import SHIPPED
+from simulations.trace_files import read_trace
 
 MINUTES = 8
 REQUIRED = {"profile": "llama-3.1-8b-fp8-l4", "tpot_seconds": "0.075"}
@@ -23,7 +24,7 @@ REQUIRED = {"profile": "llama-3.1-8b-fp8-l4", "tpot_seconds": "0.075"}
 @cache
 def run(name: str) -> Result:
     scenario = Scenario(
-        trace=read_azure_csv(SHIPPED).first(60 * MINUTES),
+        trace=read_trace(SHIPPED).first(60 * MINUTES),
         profile=profile_named(REQUIRED["profile"]),
         slo=SLO(ttft_seconds=2.0, tpot_seconds=float(REQUIRED["tpot_seconds"])),
         initial_replicas=3,

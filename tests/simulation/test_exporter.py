@@ -9,14 +9,15 @@ from adapter.sources.exposition import parse_exposition
 from policies.capacity.profile import PROFILES
 from simulations.exporter import GpuSampler, dcgm_page, vllm_page, vllm_series
 from simulations.fleet import Fleet, LeadTime
-from simulations.trace import SHIPPED, read_azure_csv
+from simulations.trace import SHIPPED
+from simulations.trace_files import read_trace
 
 
 @pytest.fixture
 def fleet() -> Fleet:
     """Three busy pods, one minute into the shipped hour."""
     each = Fleet(
-        read_azure_csv(SHIPPED).first(300),
+        read_trace(SHIPPED).first(300),
         PROFILES["llama-3.1-8b-fp8-l4"],
         LeadTime(),
         initial_replicas=3,
@@ -86,9 +87,7 @@ def test_gpu_utilization_is_whole_percent_of_the_period_and_names_the_workloads_
 
 
 def test_an_idle_gpu_shows_zero() -> None:
-    idle = Fleet(
-        read_azure_csv(SHIPPED).first(60), PROFILES["llama-3.1-8b-fp8-l4"], LeadTime(), initial_replicas=1, seed=1
-    )
+    idle = Fleet(read_trace(SHIPPED).first(60), PROFILES["llama-3.1-8b-fp8-l4"], LeadTime(), initial_replicas=1, seed=1)
     idle.advance(0.5)
     sampler = GpuSampler()
     sampler.sample(idle)

@@ -12,12 +12,13 @@ from simulations.report import report_html
 from simulations.scenario import Scenario
 from simulations.simulate import simulate
 from simulations.slo import SLO
-from simulations.trace import SHIPPED, read_azure_csv
+from simulations.trace import SHIPPED
+from simulations.trace_files import read_trace
 
 
 def scenario(seed: int = 1, minutes: float = 15) -> Scenario:
     return Scenario(
-        trace=read_azure_csv(SHIPPED).first(60 * minutes),
+        trace=read_trace(SHIPPED).first(60 * minutes),
         profile=PROFILES["llama-3.1-8b-fp8-l4"],
         slo=SLO(ttft_seconds=2.0, tpot_seconds=0.075),
         initial_replicas=4,
