@@ -31,11 +31,12 @@ from policies.baselines.dynamo_throughput import (
     check,
     within_budget,
 )
-from policies.baselines.traffic import KV_USAGE, QUERIES, RUNNING, WAITING, Traffic, observe
+from policies.baselines.traffic import KV_USAGE, QUERIES, Traffic, observe
 from policies.decision import Decision
 from policies.entry import PolicyEntry, parameter
 from policies.errors import BadInput
 from policies.policy import Policy
+from policies.serving_counters import RUNNING, WAITING
 from policies.snapshot import PodMetrics, Snapshot
 
 _MEANS_SECONDS = 60

@@ -30,13 +30,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from policies.baselines.llmd_triggers import PERCENT_100, average_value, behavior, in_range, with_answers
-from policies.baselines.traffic import KV_USAGE, QUERIES, WAITING, Traffic, observe
+from policies.baselines.traffic import KV_USAGE, QUERIES, Traffic, observe
 from policies.decision import Decision
 from policies.entry import PolicyEntry, parameter
 from policies.errors import BadInput
 from policies.hpa import HPASpec, HPAState, validate
 from policies.hpa import decide as decide_hpa
 from policies.policy import Policy
+from policies.serving_counters import WAITING
 from policies.snapshot import NS_PER_SECOND, ExternalMetric, MetricError, PodMetrics, Snapshot
 
 _OUTPUT = "wva_desired_replicas"

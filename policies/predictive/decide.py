@@ -17,8 +17,9 @@ from policies.hpa import Behavior, HPAState, default_behavior
 from policies.hpa.validation import check_behavior
 from policies.policy import Policy
 from policies.predictive.behavior import apply_behavior
-from policies.predictive.demand import QUERIES, Demand, DemandState, estimate
+from policies.predictive.demand import Demand, DemandState, estimate
 from policies.predictive.lead_time import LeadTimes, expected_seconds, learn
+from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, Snapshot
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from policies.predictive.demand import QUERIES, Demand, DemandState, estimate
+from policies.predictive.demand import Demand, DemandState, estimate
+from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, MetricError, Pod, PodMetrics, PodSample, Snapshot
 
 Counters = tuple[float, float, float, float, float]  # running, waiting, succeeded, prompt, generation tokens

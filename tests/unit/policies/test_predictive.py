@@ -12,8 +12,8 @@ from policies.errors import BadInput
 from policies.hpa import default_behavior, scale_down_rules
 from policies.policy import Running
 from policies.predictive.decide import PredictiveSpec, predictive_policy
-from policies.predictive.demand import QUERIES
 from policies.predictive.lead_time import LeadTimes, expected_seconds, learn
+from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, MetricError, Pod, PodMetrics, PodSample, Snapshot
 
 PROFILE = PROFILES["llama-3.1-8b-fp8-l4"]
