@@ -8,15 +8,12 @@ from policies.decision import Decision
 from policies.snapshot import MetricQuery, Snapshot
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Key:
     """A scale target."""
 
     namespace: str
     name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 class Cluster(Protocol):

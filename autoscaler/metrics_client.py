@@ -3,15 +3,15 @@
 Source of paths and of what counts as an error: kubernetes pkg/controller/podautoscaler/metrics/client.go.
 """
 
-import math
 import ssl
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
+from policies.errors import BadInput
+from policies.hpa.milli_value import milli
 from policies.snapshot import (
     NS_PER_SECOND,
     ExternalMetric,
@@ -23,24 +23,6 @@ from policies.snapshot import (
 )
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
-
-_SCALES = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "P": Decimal(10**15),
-    "E": Decimal(10**18),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50),
-    "Ei": Decimal(2**60),
-}
 
 
 class MetricsClient:
@@ -84,19 +66,11 @@ class MetricsClient:
 
 
 def quantity_milli(text: str) -> int:
-    """A Kubernetes Quantity in milli-units, rounded up like MilliValue. Raises ValueError.
-
-    Source: apimachinery pkg/api/resource/quantity.go. Decimal exponents (`12e3`) are accepted too.
-    """
-    digits = text.rstrip("numkKMGTPEi")
-    suffix = text[len(digits) :]
+    """A Kubernetes Quantity in milli-units, rounded up like MilliValue. Raises ValueError."""
     try:
-        value = Decimal(digits) * (_SCALES[suffix] if suffix else 1) * 1000
-    except (InvalidOperation, KeyError):
-        raise ValueError(f"quantity: was {text!r}, must be a number with a suffix such as m, k or Mi") from None
-    if not value.is_finite():
-        raise ValueError(f"quantity: was {text!r}, must be finite")
-    return math.ceil(value)
+        return milli(text)
+    except BadInput as error:
+        raise ValueError(f"quantity: {error}") from None
 
 
 def _pod_sample(item: dict[str, Any]) -> PodSample:

@@ -7,7 +7,7 @@ not fit on a command line: an HPA with those comes as the manifest that it is (l
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -24,58 +24,10 @@ from policies.baselines import (
     wva_saturation,
 )
 from policies.capacity.profile import Profile, profile_named
-from policies.entry import PolicyEntry, parameter, parameters
+from policies.entry import PolicyEntry, parameters
 from policies.errors import BadInput
-from policies.hpa import default_behavior, scale_down_rules
 from policies.policy import Policy
-from policies.predictive.decide import PredictiveSpec, PredictiveState, predictive_policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeadtimeSpec:
-    """The part of PredictiveSpec that people state in text."""
-
-    profile: Profile = parameter(  # noqa: RUF009 - a field, not a shared value
-        "name", "latency profile of model and GPU, which gives a replica's capacity"
-    )
-    tpot_seconds: float = parameter("s", "the SLO's time per output token")
-    min_replicas: int = parameter("replicas", "never fewer", 1)
-    max_replicas: int = parameter("replicas", "never more", 20)
-    target_utilization: float = parameter("share", "of a replica's sustained rate that is planned with", 0.8)
-    quantile: float = parameter("probability", "of the demand at the lead time that capacity must hold", 0.8)
-    lead_time_seconds: float = parameter("s", "assumed until pods were seen to become ready", 240.0)
-    drain_seconds: float = parameter("s", "a backlog is to be gone within this time", 60.0)
-    scale_down_window_seconds: int = parameter("s", "behavior.scaleDown.stabilizationWindowSeconds", 300)
-
-
-def leadtime_policy(spec: LeadtimeSpec, name: str = "leadtime") -> Policy[PredictiveSpec, PredictiveState]:
-    """leadtime's own rule. Raises BadInput."""
-    return predictive_policy(
-        PredictiveSpec(
-            profile=spec.profile,
-            tpot_seconds=spec.tpot_seconds,
-            min_replicas=spec.min_replicas,
-            max_replicas=spec.max_replicas,
-            target_utilization=spec.target_utilization,
-            quantile=spec.quantile,
-            lead_time_seconds=spec.lead_time_seconds,
-            drain_seconds=spec.drain_seconds,
-            behavior=default_behavior(
-                scale_down=scale_down_rules(stabilization_window_seconds=spec.scale_down_window_seconds)
-            ),
-        ),
-        name,
-    )
-
-
-LEADTIME = PolicyEntry(
-    name="leadtime",
-    summary="replicas for the demand that will be there when a pod asked for now is ready",
-    source="this project, policies/predictive/decide.py",
-    spec=LeadtimeSpec,
-    knob="quantile",
-    build=leadtime_policy,
-)
+from policies.predictive import decide as predictive
 
 
 def _by_name(entries: Iterable[PolicyEntry]) -> dict[str, PolicyEntry]:
@@ -88,7 +40,7 @@ def _by_name(entries: Iterable[PolicyEntry]) -> dict[str, PolicyEntry]:
 
 ENTRIES: dict[str, PolicyEntry] = _by_name(
     (
-        LEADTIME,
+        predictive.ENTRY,
         *hpa_presets.ENTRIES,
         *llmd_keda_epp.ENTRIES,
         keda.ENTRY,
@@ -126,7 +78,7 @@ def configured(name: str, values: Mapping[str, str]) -> Policy[Any, Any]:
     """
     entry = named(name)
     types = get_type_hints(entry.spec)
-    known = {each.name: types[each.name] for each in fields(entry.spec)}
+    known = {each.name: types[each.name] for each in parameters(entry)}
     given: dict[str, Any] = {}
     for field, text in values.items():
         if field not in known:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from leadtime.manifests.document import Document, Located
-from leadtime.manifests.quantity import milli
 from policies.errors import BadInput
+from policies.hpa.milli_value import milli
 
 Built = TypeVar("Built")
 

@@ -8,7 +8,6 @@ from typing import Literal, cast
 
 from leadtime.manifests.document import Document
 from leadtime.manifests.fields import Fields
-from leadtime.manifests.quantity import stored_quantity
 from policies.errors import BadInput
 from policies.hpa import (
     Behavior,
@@ -21,6 +20,7 @@ from policies.hpa import (
     scale_up_rules,
     validate,
 )
+from policies.hpa.milli_value import stored_quantity
 from policies.hpa.spec import PolicyType, SelectPolicy
 from policies.snapshot import MetricType
 

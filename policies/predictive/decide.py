@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from policies.capacity.profile import Profile
 from policies.capacity.sustained import sustained_requests_per_second
 from policies.decision import Decision
+from policies.entry import PolicyEntry, parameter
 from policies.errors import BadInput
 from policies.forecast.level_trend import Forecast, History, LevelTrendSpec, forecast, observe
-from policies.hpa import Behavior, HPAState, default_behavior
+from policies.hpa import Behavior, HPAState, default_behavior, scale_down_rules
 from policies.hpa.validation import check_behavior
 from policies.policy import Policy
 from policies.predictive.behavior import apply_behavior
@@ -25,28 +26,31 @@ from policies.snapshot import NS_PER_SECOND, Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictiveSpec:
-    """What an admin states.
+    """What an admin states; `forecaster` and a whole `behavior` are set in code or by a manifest only."""
 
-    tpot_seconds: the SLO's time per output token, which sets a replica's capacity.
-    target_utilization: share of the sustained rate that a replica is given, in (0, 1]; the rest absorbs the
-        chance clustering of arrivals.
-    quantile: the demand at the lead time that capacity must hold, in [0.5, 0.999]. 0.8 is the newsvendor's
-        answer where a missed request costs 4 times the spare capacity that would have served it.
-    lead_time_seconds: assumed until pods were seen to become ready.
-    drain_seconds: a backlog is to be gone within this time.
-    behavior: as in an HPA; its defaults are the HPA's own.
-    """
-
-    profile: Profile
-    tpot_seconds: float
-    min_replicas: int = 1
-    max_replicas: int = 20
-    target_utilization: float = 0.8
-    quantile: float = 0.8
-    lead_time_seconds: float = 240.0
-    drain_seconds: float = 60.0
-    behavior: Behavior = field(default_factory=default_behavior)
+    profile: Profile = parameter(  # noqa: RUF009 - a field, not a shared value
+        "name", "latency profile of model and GPU, which gives a replica's capacity"
+    )
+    tpot_seconds: float = parameter("s", "the SLO's time per output token")
+    min_replicas: int = parameter("replicas", "never fewer", 1)
+    max_replicas: int = parameter("replicas", "never more", 20)
+    target_utilization: float = parameter("share", "of a replica's sustained rate that is planned with", 0.8)
+    quantile: float = parameter("probability", "of the demand at the lead time that capacity must hold", 0.8)
+    """0.8 is the newsvendor's answer where a missed request costs 4 times the spare capacity that had served it."""
+    lead_time_seconds: float = parameter("s", "assumed until pods were seen to become ready", 240.0)
+    drain_seconds: float = parameter("s", "a backlog is to be gone within this time", 60.0)
+    scale_down_window_seconds: int = parameter("s", "behavior.scaleDown.stabilizationWindowSeconds", 300)
+    behavior: Behavior | None = None
+    """As in an HPA; it goes before the window. None: the HPA's defaults with that window."""
     forecaster: LevelTrendSpec = field(default_factory=LevelTrendSpec)
+
+    @property
+    def rules(self) -> Behavior:
+        """The behavior in force."""
+        window_seconds = self.scale_down_window_seconds
+        return self.behavior or default_behavior(
+            scale_down=scale_down_rules(stabilization_window_seconds=window_seconds)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ def predictive_policy(spec: PredictiveSpec, name: str = "leadtime") -> Policy[Pr
     ):
         if not low <= value <= high:
             raise BadInput(f"{field_name}: was {value}, must be in [{low}, {high}]")
-    check_behavior(spec.behavior)
+    check_behavior(spec.rules)
     if spec.tpot_seconds <= spec.profile.base_seconds:
         raise BadInput(
             f"tpotSeconds: was {spec.tpot_seconds}, must be above {spec.profile.base_seconds}, the step time of "
@@ -93,7 +97,7 @@ def decide(
     need = _need(spec, history, last, lead_times, now_ns)
     desired, reason, scaling = apply_behavior(
         state.scaling,
-        behavior=spec.behavior,
+        behavior=spec.rules,
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,
         current_replicas=snapshot.replicas,
@@ -176,3 +180,13 @@ def _sentence(need: _Need | None, replicas: int, desired: int) -> str:
     if n["backlog_requests"] >= 1:
         why += f", {n['backlog_requests']:.0f} waiting"
     return f"{change}: {why}"
+
+
+ENTRY = PolicyEntry(
+    name="leadtime",
+    summary="replicas for the demand that will be there when a pod asked for now is ready",
+    source="this project, policies/predictive/decide.py",
+    spec=PredictiveSpec,
+    knob="quantile",
+    build=predictive_policy,
+)

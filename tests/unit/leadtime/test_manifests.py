@@ -8,7 +8,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadtime.manifests.quantity import milli
 from leadtime.manifests.read import read_policy
 from policies.errors import BadInput
 from policies.hpa import (
@@ -20,6 +19,7 @@ from policies.hpa import (
     scale_down_rules,
     scale_up_rules,
 )
+from policies.hpa.milli_value import milli
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
 

@@ -7,8 +7,8 @@ import re
 from fractions import Fraction
 
 from policies.errors import BadInput
-from policies.hpa import Quantity, parse_quantity
 from policies.hpa.go_numbers import MAX_INT64
+from policies.hpa.quantity import Quantity, parse_quantity
 
 _BINARY = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<suffix>[KMGTPE])i", re.ASCII)
 _POWER = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
