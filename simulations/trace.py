@@ -4,16 +4,13 @@ A `Trace` holds requests in memory. A `Demand` gives them as one trace after the
 fit; a trace is the demand of one piece.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from policies.errors import BadInput
-from policies.snapshot import NS_PER_SECOND
 
 SHIPPED = Path(__file__).parent / "data" / "azure-2023-conv.csv.gz"
 
@@ -23,6 +20,8 @@ class Demand(Protocol):
 
     start_ns: Unix ns of second zero. duration_seconds: when it ends, at or after the last arrival.
     expected_requests: how many there will be, exactly or in the mean; for progress only.
+
+    What one piece says of its requests all pieces say: they have the same columns, and prefix blocks of one size.
     """
 
     @property
@@ -53,6 +52,13 @@ class Prefixes:
     offsets: NDArray[np.int64]
     ids: NDArray[np.int64]
 
+    def part(self, indices: NDArray[np.int64]) -> "Prefixes":
+        """Those of some requests, in that order."""
+        counts = (self.offsets[1:] - self.offsets[:-1])[indices]
+        offsets = offsets_of(counts)
+        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], counts)
+        return Prefixes(block_tokens=self.block_tokens, offsets=offsets, ids=self.ids[positions])
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Turns:
@@ -67,6 +73,24 @@ class Turns:
 
     next_request: NDArray[np.int32]
     think_seconds: NDArray[np.float64]
+
+    def heads(self) -> NDArray[np.int64]:
+        """Per request, the first of its chain; shape (requests,)."""
+        followed = np.flatnonzero(self.next_request >= 0)
+        head = np.arange(len(self.next_request))
+        head[self.next_request[followed]] = followed
+        while not np.array_equal(further := head[head], head):  # doubles the distance each time
+            head = further
+        return head
+
+    def part(self, indices: NDArray[np.int64]) -> "Turns":
+        """Those of some requests, ascending, that hold every chain wholly or not at all."""
+        new = np.full(len(self.next_request) + 1, -1, np.int32)
+        new[indices] = np.arange(len(indices), dtype=np.int32)
+        kept = np.zeros(len(self.next_request), bool)
+        kept[indices] = True
+        assert np.array_equal(kept, kept[self.heads()]), "a chain of turns was cut"
+        return Turns(next_request=new[self.next_request[indices]], think_seconds=self.think_seconds[indices])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,62 +127,45 @@ class Trace:
     @property
     def duration_seconds(self) -> float:
         """From second zero to the end of the demand."""
-        return float(self.arrival_seconds[-1]) if self.ends_seconds is None else self.ends_seconds
+        if self.ends_seconds is not None:
+            return self.ends_seconds
+        return float(self.arrival_seconds[-1]) if len(self) else 0.0
 
     @property
     def expected_requests(self) -> float:
         return float(len(self))
 
     def pieces(self) -> "Iterator[Trace]":
-        yield self
+        if len(self):
+            yield self
 
     def first(self, seconds: float) -> "Trace":
-        """The requests of the first `seconds`."""
-        kept = int(np.searchsorted(self.arrival_seconds, seconds, side="right"))
-        return Trace(
-            self.name,
-            self.start_ns,
-            self.arrival_seconds[:kept],
-            self.prompt_tokens[:kept],
-            self.output_tokens[:kept],
+        """The requests of the first `seconds`, with all that is known of them."""
+        kept = self.part(slice(0, int(np.searchsorted(self.arrival_seconds, seconds, side="right"))))
+        ends_early = self.ends_seconds is not None or self.turns is not None
+        return replace(kept, ends_seconds=min(self.duration_seconds, seconds) if ends_early else None)
+
+    def part(self, kept: slice | NDArray[np.bool_] | NDArray[np.int64]) -> "Trace":
+        """Some of the requests, in the same order, with all that is known of them.
+
+        kept: a slice, a mask of shape (requests,), or ascending indices. Chains of turns must be kept whole.
+        """
+        indices = np.arange(len(self))[kept]
+        return replace(
+            self,
+            arrival_seconds=self.arrival_seconds[kept],
+            prompt_tokens=self.prompt_tokens[kept],
+            output_tokens=self.output_tokens[kept],
+            prefixes=None if self.prefixes is None else self.prefixes.part(indices),
+            lora=None if self.lora is None else self.lora[kept],
+            priority=None if self.priority is None else self.priority[kept],
+            e2e_limit_seconds=None if self.e2e_limit_seconds is None else self.e2e_limit_seconds[kept],
+            turns=None if self.turns is None else self.turns.part(indices),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One request of a recording. where: file and line, for errors. time_text: as the recording writes it."""
-
-    where: str
-    time_ns: int
-    time_text: str
-    prompt_tokens: int
-    output_tokens: int
-
-
-def trace_of(path: Path, rows: Iterable[Row]) -> Trace:
-    """The recording's rows as a trace. Raises BadInput where times go backwards or there is no row.
-
-    A request that generated 0 tokens counts as 1: a server always writes the token that ends the answer.
-    """
-    times_ns: list[int] = []
-    prompts: list[int] = []
-    outputs: list[int] = []
-    for row in rows:
-        if times_ns and row.time_ns < times_ns[-1]:
-            raise BadInput(
-                f"{row.where}: the time was {row.time_text!r}, must not be earlier than the line before; "
-                "sort the trace by time"
-            )
-        times_ns.append(row.time_ns)
-        prompts.append(row.prompt_tokens)
-        outputs.append(max(1, row.output_tokens))
-    if not times_ns:
-        raise BadInput(f"{path}: has no requests, must have at least 1")
-    start_ns = times_ns[0] // NS_PER_SECOND * NS_PER_SECOND
-    return Trace(
-        path.name,
-        start_ns,
-        (np.array(times_ns, np.int64) - start_ns) / NS_PER_SECOND,
-        np.array(prompts, np.int32),
-        np.array(outputs, np.int32),
-    )
+def offsets_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of several stretches of `counts` entries begins, and where the last ends; shape (stretches + 1,)."""
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
