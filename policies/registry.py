@@ -71,15 +71,16 @@ def required(entry: PolicyEntry) -> tuple[str, ...]:
     )
 
 
-def configured(name: str, values: Mapping[str, str]) -> Policy[Any, Any]:
+def configured(name: str, values: Mapping[str, str], fitting: Mapping[str, Any] | None = None) -> Policy[Any, Any]:
     """A policy from what a person typed: parameter -> text; the rest has its defaults. Raises BadInput.
 
     The parts of a tuple are separated by semicolons, numbers by commas as well; an empty text is None or ().
+    fitting: parameter -> value of its type, used where the policy has that parameter and `values` does not give it.
     """
     entry = named(name)
     types = get_type_hints(entry.spec)
     known = {each.name: types[each.name] for each in parameters(entry)}
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {field: value for field, value in (fitting or {}).items() if field in known}
     for field, text in values.items():
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1, cutoff=0.4)

@@ -12,7 +12,7 @@ def sustained_batch(profile: Profile, *, prompt_tokens: float, output_tokens: fl
     A batch of n requests, each read p prompt tokens ago and writing o tokens, advances by one token a step.
     Every step also prefills the arrivals of its own duration: n / o requests of p tokens (Little's law). So
 
-        step(n) = base + n * (p / o * per_prefill + per_seq + per_kv * (p + o / 2))
+        step(n) = base + n * (p / o * (per_prefill + per_context * p / 2) + per_seq + per_kv * (p + o / 2))
 
     The KV cache (n contexts of p + o / 2 tokens, on average) and max_num_seqs bound n as well.
     """
@@ -42,7 +42,9 @@ def sustained_requests_per_second(
 def _per_request_seconds(profile: Profile, prompt_tokens: float, output_tokens: float) -> float:
     """What one more request in the batch adds to a step: its share of prefills, its own token, its context."""
     return (
-        prompt_tokens / output_tokens * profile.per_prefill_token_seconds
+        prompt_tokens
+        / output_tokens
+        * (profile.per_prefill_token_seconds + profile.per_prefill_context_token_seconds * prompt_tokens / 2)
         + profile.per_decode_seq_seconds
         + profile.per_kv_token_seconds * (prompt_tokens + output_tokens / 2)
     )

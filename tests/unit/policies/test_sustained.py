@@ -5,7 +5,8 @@ import pytest
 
 from policies.capacity.profile import PROFILES
 from policies.capacity.sustained import sustained_batch, sustained_requests_per_second
-from simulations import engine
+from simulations.engine import Engine, ServerModel
+from simulations.trace import Trace
 
 PROMPT, OUTPUT = 1_000, 200
 
@@ -16,23 +17,25 @@ def test_the_engine_at_the_sustained_rate_has_the_target_step_time(name: str) ->
     profile = PROFILES[name]
     target = 1.3 * profile.base_seconds
     rate = sustained_requests_per_second(profile, prompt_tokens=PROMPT, output_tokens=OUTPUT, tpot_seconds=target)
-    model = engine.Model(
-        profile.base_seconds,
-        profile.per_prefill_token_seconds,
-        profile.per_decode_seq_seconds,
-        profile.per_kv_token_seconds,
-        profile.kv_blocks,
-        profile.max_num_seqs,
-        profile.max_num_batched_tokens,
+    model = ServerModel(
+        base=profile.base_seconds,
+        per_prefill_token=profile.per_prefill_token_seconds,
+        per_decode_seq=profile.per_decode_seq_seconds,
+        per_kv_token=profile.per_kv_token_seconds,
+        per_prefill_context_token=profile.per_prefill_context_token_seconds,
+        kv_blocks=profile.kv_blocks,
+        max_num_seqs=profile.max_num_seqs,
+        max_num_batched_tokens=profile.max_num_batched_tokens,
     )
     count = 2_000
-    requests = engine.new_requests(
-        np.arange(count) / rate, np.full(count, PROMPT, np.int32), np.full(count, OUTPUT, np.int32)
+    demand = Trace(
+        "even", 0, np.arange(count) / rate, np.full(count, PROMPT, np.int32), np.full(count, OUTPUT, np.int32)
     )
-    servers = engine.new_servers(1, model)
-    servers.state.routable[0] = 1
-    engine.dispatch(model, servers, np.array([0], np.int32), requests, 0, 1e9)
-    tpot = ((requests.finish - requests.first_token) / (OUTPUT - 1))[count // 2 : -200]
+    engine = Engine([model], demand)
+    engine.open(engine.add_server(0))
+    engine.advance(1e9)
+    requests = engine.requests[:count]
+    tpot = ((requests["finish"] - requests["first_token"]) / (OUTPUT - 1))[count // 2 : -200]
     assert tpot.mean() == pytest.approx(target, rel=0.05)
 
 

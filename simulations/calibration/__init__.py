@@ -1,0 +1,1 @@
+"""Latency profiles from measured runs, and measured runs against the simulator."""
