@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulations import engine
+from simulations.engine import layout
 from simulations.fleet import Fleet
 
 QUEUE_DEPTH_THRESHOLD = 5.0
@@ -73,8 +73,8 @@ class _Histograms(NamedTuple):
     """One scrape of one server: the second, and counts per bucket since the server's start."""
 
     at_seconds: float
-    ttft: engine.I8
-    tpot: engine.I8
+    ttft: layout.I8
+    tpot: layout.I8
 
 
 class DerivedSeries:
@@ -82,7 +82,6 @@ class DerivedSeries:
 
     def __init__(self) -> None:
         self._scrapes: dict[str, deque[_Histograms]] = {}
-        self._first_open = 0
 
     def scrape(self, fleet: Fleet, vllm: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         """Series name -> value now. Call it once per scrape, with pod name -> vLLM's series of the same scrape."""
@@ -97,31 +96,22 @@ class DerivedSeries:
             "inference_pool_kv_cache_utilization_sum": sum(
                 series["vllm:kv_cache_usage_perc"] for series in vllm.values()
             ),
-            "inference_pool_inflight_prefill_tokens": float(self._inflight_prefill_tokens(fleet)),
+            "inference_pool_inflight_prefill_tokens": float(fleet.engine.prefill_tokens_under_way()),
         }
         pool = [vllm[pod.name] for pod in fleet.existing() if fleet.is_ready(pod) and pod.name in vllm]
         self._remember(fleet)
         return values | _pool(pool) | _deployment(fleet) | self._latencies()
 
-    def _inflight_prefill_tokens(self, fleet: Fleet) -> int:
-        """Prompt tokens sent to a server and not yet answered with a first token."""
-        requests = fleet.requests
-        arrived = int(np.searchsorted(fleet.trace.arrival_seconds, fleet.now_seconds, side="right"))
-        span = slice(self._first_open, arrived)
-        is_open = np.isnan(requests.first_token[span]) & (requests.outcome[span] == engine.PENDING)
-        dispatched = is_open & ~np.isnan(requests.enqueued[span])
-        tokens = int(requests.prompt_tokens[span][dispatched].sum())
-        # Requests before the first open one never open again: the next scrape need not look at them.
-        self._first_open += int(np.argmax(is_open)) if is_open.any() else len(is_open)
-        return tokens
-
     def _remember(self, fleet: Fleet) -> None:
         """Add this scrape's histograms; forget what is a minute old. A server that is gone counts until then."""
-        for pod in fleet.existing():
-            if fleet.serves_metrics(pod):
-                ttft, tpot = (engine.histogram(fleet.servers, pod.row, which) for which in (engine.TTFT, engine.TPOT))
-                scrape = _Histograms(fleet.now_seconds, ttft.copy(), tpot.copy())
-                self._scrapes.setdefault(pod.name, deque()).append(scrape)
+        for pod in fleet.serving():
+            assert pod.row is not None
+            ttft, tpot = (fleet.engine.histogram(pod.row, which) for which in (layout.TTFT, layout.TPOT))
+            scrape = _Histograms(fleet.now_seconds, ttft.copy(), tpot.copy())
+            scrapes = self._scrapes.setdefault(pod.name, deque())
+            if scrapes and scrapes[-1].ttft.sum() > ttft.sum():
+                scrapes.clear()  # the server was started anew, and counts from 0 again
+            scrapes.append(scrape)
         for name, scrapes in list(self._scrapes.items()):
             while scrapes and scrapes[0].at_seconds <= fleet.now_seconds - _WINDOW_SECONDS:
                 scrapes.popleft()
@@ -130,14 +120,14 @@ class DerivedSeries:
 
     def _latencies(self) -> dict[str, float]:
         """P90 over what finished in the remembered minute; a server with a single scrape adds nothing yet."""
-        ttft = np.zeros(len(engine.TTFT_BOUNDS) + 1, np.int64)
-        tpot = np.zeros(len(engine.TPOT_BOUNDS) + 1, np.int64)
+        ttft = np.zeros(len(layout.TTFT_BOUNDS) + 1, np.int64)
+        tpot = np.zeros(len(layout.TPOT_BOUNDS) + 1, np.int64)
         for scrapes in self._scrapes.values():
             ttft += scrapes[-1].ttft - scrapes[0].ttft
             tpot += scrapes[-1].tpot - scrapes[0].tpot
         quantiles = {
-            "leadtime:ttft_p90_seconds:1m": _p90(engine.TTFT_BOUNDS, ttft),
-            "leadtime:tpot_p90_seconds:1m": _p90(engine.TPOT_BOUNDS, tpot),
+            "leadtime:ttft_p90_seconds:1m": _p90(layout.TTFT_BOUNDS, ttft),
+            "leadtime:tpot_p90_seconds:1m": _p90(layout.TPOT_BOUNDS, tpot),
         }
         return {name: value for name, value in quantiles.items() if value is not None}
 
@@ -168,7 +158,7 @@ def histogram_quantile(quantile: float, bounds: Sequence[float], cumulative: Seq
     return start + (bounds[bucket] - start) * (rank - before) / (cumulative[bucket] - before)
 
 
-def _p90(bounds: engine.F8, counts: engine.I8) -> float | None:
+def _p90(bounds: layout.F8, counts: layout.I8) -> float | None:
     return histogram_quantile(0.9, bounds.tolist(), np.cumsum(counts).tolist())
 
 

@@ -4,11 +4,15 @@ Names, types, labels and units are the exporters' own, so that whatever reads a 
 Sources: vllm/v1/metrics/loggers.py; NVIDIA/dcgm-exporter etc/default-counters.csv.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from adapter.sources.catalogue import CATALOGUE
-from simulations import engine
-from simulations.fleet import Fleet, SimulatedPod
+from simulations.engine import layout
+from simulations.fleet import Fleet
+from simulations.pod import SimulatedPod
 
 NAMESPACE = "demo"
 
@@ -22,7 +26,21 @@ _HELP = {
     "vllm:prompt_tokens_total": "Number of prefill tokens processed.",
     "vllm:generation_tokens_total": "Number of generation tokens processed.",
     "vllm:request_success_total": "Count of successfully processed requests.",
+    "vllm:prefix_cache_queries_total": "Prefix cache queries, in terms of number of queried tokens.",
+    "vllm:prefix_cache_hits_total": "Prefix cache hits, in terms of number of cached tokens.",
 }
+
+_FIELDS = {
+    "vllm:num_requests_running": "running",
+    "vllm:num_requests_waiting": "waiting",
+    "vllm:num_preemptions_total": "preemptions",
+    "vllm:prompt_tokens_total": "prompt_tokens",
+    "vllm:generation_tokens_total": "generation_tokens",
+    "vllm:request_success_total": "succeeded",
+}
+"""Series -> the field of the engine's SERVER that it shows."""
+
+_CACHE_FIELDS = {"vllm:prefix_cache_queries_total": "prefix_queries", "vllm:prefix_cache_hits_total": "prefix_hits"}
 
 GPU_UTILIZATION = "DCGM_FI_DEV_GPU_UTIL"
 
@@ -32,16 +50,17 @@ POD_SERIES = frozenset({*_HELP, GPU_UTILIZATION})
 
 def vllm_series(fleet: Fleet, pod: SimulatedPod) -> dict[str, float]:
     """The gauges and counters of one server now, by vLLM's names and in its units."""
-    servers, row = fleet.servers, pod.row
-    return {
-        "vllm:num_requests_running": float(servers.state.running[row]),
-        "vllm:num_requests_waiting": float(servers.state.waiting[row]),
-        "vllm:kv_cache_usage_perc": 1.0 - float(servers.state.free_blocks[row]) / fleet.profile.kv_blocks,
-        "vllm:num_preemptions_total": float(servers.state.preemptions[row]),
-        "vllm:prompt_tokens_total": float(servers.state.prompt_tokens[row]),
-        "vllm:generation_tokens_total": float(servers.state.generation_tokens[row]),
-        "vllm:request_success_total": float(servers.state.succeeded[row]),
-    }
+    return {name: float(values[0]) for name, values in vllm_table(fleet, [pod]).items()}
+
+
+def vllm_table(fleet: Fleet, pods: Sequence[SimulatedPod]) -> dict[str, NDArray[np.float64]]:
+    """The same of several servers: name -> values in the order of `pods`, all of which serve metrics."""
+    servers = fleet.servers(pods)
+    table = {name: servers[field].astype(np.float64) for name, field in _FIELDS.items()}
+    table["vllm:kv_cache_usage_perc"] = 1.0 - servers["free_blocks"] / fleet.profile.kv_blocks
+    if fleet.scenario.serving.prefix_caching:
+        table |= {name: servers[field].astype(np.float64) for name, field in _CACHE_FIELDS.items()}
+    return table
 
 
 def vllm_page(fleet: Fleet, pod: SimulatedPod) -> str:
@@ -51,28 +70,29 @@ def vllm_page(fleet: Fleet, pod: SimulatedPod) -> str:
     for name, value in vllm_series(fleet, pod).items():
         extra = ',finished_reason="stop"' if name == "vllm:request_success_total" else ""
         lines += [*_header(name, _HELP[name]), f"{name}{{{labels}{extra}}} {value}"]
-    servers, row = fleet.servers, pod.row
+    assert pod.row is not None, f"{pod.name} serves no page"
+    server = fleet.engine.servers[pod.row]
     for name, text, bounds, counts, total in (
         (
             "vllm:time_to_first_token_seconds",
             "Histogram of time to first token in seconds.",
-            engine.TTFT_BOUNDS,
-            engine.histogram(servers, row, engine.TTFT),
-            servers.state.ttft_sum[row],
+            layout.TTFT_BOUNDS,
+            fleet.engine.histogram(pod.row, layout.TTFT),
+            server["ttft_sum"],
         ),
         (
             "vllm:request_time_per_output_token_seconds",
             "Histogram of time_per_output_token_seconds per request.",
-            engine.TPOT_BOUNDS,
-            engine.histogram(servers, row, engine.TPOT),
-            servers.state.tpot_sum[row],
+            layout.TPOT_BOUNDS,
+            fleet.engine.histogram(pod.row, layout.TPOT),
+            server["tpot_sum"],
         ),
         (
             "vllm:e2e_request_latency_seconds",
             "Histogram of e2e request latency in seconds.",
-            engine.E2E_BOUNDS,
-            engine.histogram(servers, row, engine.E2E),
-            servers.state.e2e_sum[row],
+            layout.E2E_BOUNDS,
+            fleet.engine.histogram(pod.row, layout.E2E),
+            server["e2e_sum"],
         ),
     ):
         lines += _header(name, text)
@@ -109,6 +129,8 @@ class GpuSampler:
             busy = _busy_seconds(fleet, pod, now)
             since, before = self._seen.get(pod.name, (max(pod.starts, 0.0), 0.0))
             period = now - since
+            if busy < before:  # a restarted container's GPU starts from nothing
+                before = 0.0
             self._percent[pod.name] = round(100.0 * (busy - before) / period) if period > 0 else 0
             self._seen[pod.name] = (now, busy)
 
@@ -135,6 +157,7 @@ def _header(name: str, text: str) -> list[str]:
 
 
 def _busy_seconds(fleet: Fleet, pod: SimulatedPod, now: float) -> float:
-    servers, row = fleet.servers, pod.row
-    under_way = now - float(servers.state.step_start[row]) if servers.state.in_step[row] else 0.0
-    return float(servers.state.busy_seconds[row]) + under_way
+    if pod.row is None:
+        return 0.0
+    server = fleet.engine.servers[pod.row]
+    return float(server["busy_seconds"]) + (now - float(server["step_start"]) if server["in_step"] else 0.0)

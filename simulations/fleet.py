@@ -1,80 +1,71 @@
-"""The fleet: pods that take a lead time to become ready, a router, and the servers behind it.
+"""The fleet: a Deployment's worth of simulated vLLM pods under one demand.
 
-Everything that a real Deployment of vLLM pods shows from outside is here: spec and status replicas, pods with
-phases and conditions, metrics pages. How a server works inside is in engine.py.
+Everything that a real Deployment shows from outside is here: spec and status replicas, pods with phases and
+conditions. How the servers inside work is in engine/, where the pods' nodes come from in cluster.py.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from policies.capacity.profile import Profile
 from policies.snapshot import NS_PER_SECOND, Container, Pod
-from simulations import engine
-from simulations.trace import Trace
+from simulations.cluster import Cluster
+from simulations.engine import Engine, ServerModel
+from simulations.lead_time import Draws, generator
+from simulations.node_pool import elastic_pool
+from simulations.pod import SimulatedPod
+from simulations.scenario import Scenario
 
 _CONTAINERS = (Container(name="vllm", requests_milli={"cpu": 1000}),)
 """What every simulated pod runs: its CPU request makes the Resource metric `cpu` a utilization."""
 
+_DRAIN_STEP_SECONDS = 1.0
+"""How soon the cluster notices that a terminating pod is done."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeadTime:
-    """Span from asking for a pod to serving with it, in two stages, each lognormal.
-
-    start_median_seconds: until its containers run (node, image). Default: FailedScheduling to Running took
-        111 s when GKE added an L4 node.
-    load_median_seconds: from then until Ready (model load, warm-up).
-    sigma: standard deviation of the logarithm; 0 makes every pod take the median.
-    """
-
-    start_median_seconds: float = 111.0
-    load_median_seconds: float = 120.0
-    sigma: float = 0.2
-
-
-@dataclass(slots=True, kw_only=True)
-class SimulatedPod:
-    """One pod from creation to end; seconds since the start of the run, None until it happens."""
-
-    row: int
-    name: str
-    created: float
-    starts: float
-    ready_at: float
-    deleted: float | None = None
-    ended: float | None = None
+_COUNTERS = ("generation_tokens", "prompt_tokens", "iterations", "preemptions", "lora_loads")
 
 
 class Fleet:
-    """A Deployment's worth of simulated vLLM pods under one recorded demand.
+    """The caller moves time with `advance` and capacity with `scale`; both take effect at `now_seconds`.
 
-    The caller moves time with `advance` and capacity with `scale`; both take effect at `now_seconds`.
+    cluster: where the pods run, shared by all fleets that are given it; by default one of its own.
+    pods: every pod that ever was, in order of creation; those of a prefill pool are in `prefill_pods`.
     """
 
-    def __init__(
-        self, trace: Trace, profile: Profile, lead_time: LeadTime, *, initial_replicas: int, seed: int
-    ) -> None:
-        self.trace = trace
-        self.profile = profile
+    def __init__(self, scenario: Scenario, cluster: Cluster | None = None) -> None:
+        self.scenario = scenario
+        self.trace = scenario.trace
+        self.profile = scenario.profile
         self.now_seconds = 0.0
         self.replicas = 0
         self.pods: list[SimulatedPod] = []
-        self.requests = engine.new_requests(trace.arrival_seconds, trace.prompt_tokens, trace.output_tokens)
-        self._lead_time = lead_time
-        self._rng = np.random.default_rng(seed)
-        self._model = engine.Model(
-            profile.base_seconds,
-            profile.per_prefill_token_seconds,
-            profile.per_decode_seq_seconds,
-            profile.per_kv_token_seconds,
-            profile.kv_blocks,
-            profile.max_num_seqs,
-            profile.max_num_batched_tokens,
+        self.prefill_pods: list[SimulatedPod] = []
+        pool = scenario.nodes or elastic_pool(self.profile.gpus_per_replica)
+        self.cluster = Cluster([pool], seed=scenario.seed) if cluster is None else cluster
+        self.shares_cluster = cluster is not None
+        self._pool = pool.name
+        self.cluster.check_pod(
+            gpus=self.profile.gpus_per_replica, pool=pool.name, lead_time=scenario.lead_time, gpu=self.profile.gpu
         )
-        self.servers = engine.new_servers(16, self._model)
-        self._cursor = 0
-        self._scale_up(initial_replicas, already_ready=True)
+        self.engine = Engine(
+            [_server_model(scenario)],
+            scenario.trace,
+            router=scenario.router,
+            gateway_timeout_seconds=scenario.timeouts.gateway_seconds,
+            client_timeout_seconds=scenario.timeouts.client_seconds,
+        )
+        self._draws = Draws(scenario.lead_time, scenario.seed)
+        self._live: list[SimulatedPod] = []
+        self._gone = dict.fromkeys(_COUNTERS, 0)
+        split = scenario.disaggregation
+        self._role = "both" if split is None else "decode"
+        for _ in range(split.prefill_replicas if split else 0):
+            self._add_running_pod(self.prefill_pods, f"{scenario.name}-prefill-{len(self.prefill_pods):04d}", "prefill")
+        for _ in range(scenario.initial_replicas):
+            self._add_running_pod(self.pods, self._new_name(), self._role)
+        self.replicas = scenario.initial_replicas
 
     @property
     def now_ns(self) -> int:
@@ -82,48 +73,82 @@ class Fleet:
 
     @property
     def finished(self) -> bool:
-        """Every request was answered or refused."""
-        return self._cursor == len(self.trace) and not any(self.outstanding(pod) for pod in self.existing())
+        """The demand is over and every request was answered, refused or given up."""
+        return self.engine.finished
 
     @property
     def gateway_queue(self) -> int:
         """Requests that arrived while no pod was ready and wait for one."""
-        arrived = np.searchsorted(self.trace.arrival_seconds, self.now_seconds, side="right")
-        return int(arrived) - self._cursor
+        return self.engine.gateway_queue
 
     def existing(self) -> list[SimulatedPod]:
         """Pods that are there now, oldest first, terminating ones included."""
-        return [pod for pod in self.pods if pod.ended is None]
+        return [pod for pod in self._live if pod.ended is None]
+
+    def serving(self) -> list[SimulatedPod]:
+        """Pods whose server runs and answers /metrics: from ready until the end, terminating included."""
+        return [pod for pod in self._live if pod.row is not None and pod.ended is None]
 
     def outstanding(self, pod: SimulatedPod) -> int:
         """Requests sent to a pod and not answered."""
-        return int(self.servers.state.running[pod.row] + self.servers.state.waiting[pod.row])
+        return 0 if pod.row is None else int(self.engine.servers["outstanding"][pod.row])
 
     def is_ready(self, pod: SimulatedPod) -> bool:
         """Serving new requests."""
-        return pod.deleted is None and pod.ready_at <= self.now_seconds
+        return pod.deleted is None and pod.row is not None
 
     def serves_metrics(self, pod: SimulatedPod) -> bool:
-        """Its server runs and answers /metrics: from ready until the end, terminating included."""
-        return pod.ended is None and pod.ready_at <= self.now_seconds
+        """Whether it is one of `serving`."""
+        return pod.row is not None and pod.ended is None
+
+    def servers(self, pods: Sequence[SimulatedPod]) -> Any:
+        """The engine's SERVER records of pods whose servers run, in that order."""
+        return self.engine.servers[np.array([pod.row for pod in pods], np.intp)]
 
     def advance(self, until_seconds: float) -> None:
-        """Serve until then; pods become ready and drained pods end on the way."""
-        while True:
-            due = [pod for pod in self.existing() if self.now_seconds < pod.ready_at <= until_seconds]
-            pod = min(due, key=lambda pod: (pod.ready_at, pod.row), default=None)
-            self._dispatch(until_seconds if pod is None else pod.ready_at)
-            if pod is None:
-                break
-            self._open(pod)
-        for pod in self.existing():
-            if pod.deleted is not None and not self.outstanding(pod):
-                pod.ended = max(pod.deleted, float(self.servers.state.last_finish[pod.row]))
+        """Serve until then; pods start, become ready, crash and end on the way."""
+        advance_together([self], until_seconds)
+
+    def next_event_seconds(self) -> float:
+        """When something may happen to a pod by itself: it is ready, it crashes, or it may have drained."""
+        soonest = math.inf
+        for pod in (*self._live, *self.prefill_pods):
+            if pod.row is None:
+                if pod.deleted is None:
+                    soonest = min(soonest, pod.ready_at)
+            else:
+                soonest = min(soonest, pod.fails_at)
+                if pod.deleted is not None:
+                    soonest = min(soonest, self.now_seconds + _DRAIN_STEP_SECONDS)
+        return soonest
+
+    def step(self, now_seconds: float) -> None:
+        """Serve until then, when the next events are due, and let them happen."""
+        self.engine.advance(now_seconds)
+        self.now_seconds = now_seconds
+        opened = False
+        for pod in (*self._live, *self.prefill_pods):
+            if pod.starts == math.inf:
+                placement = self.cluster.pods[pod.name].placement
+                if placement is not None:
+                    pod.starts = placement.starts_at
+            if pod.row is not None and pod.fails_at <= now_seconds:
+                self._crash(pod)
+            if pod.row is None and pod.deleted is None and pod.ready_at <= now_seconds:
+                self._open(pod, "prefill" if pod in self.prefill_pods else self._role)
+                opened = True
+            if pod.deleted is not None and pod.ended is None and not self.outstanding(pod):
+                self._end(pod)
+        if opened:
+            self.engine.advance(now_seconds)  # what waits at the gateway is sent now
+        if any(pod.ended is not None for pod in self._live):
+            self._live = [pod for pod in self._live if pod.ended is None]
 
     def scale(self, replicas: int) -> None:
         """Set spec.replicas, as the scale subresource does; the pods follow."""
         if replicas > self.replicas:
-            self._scale_up(replicas - self.replicas)
+            for _ in range(replicas - self.replicas):
+                self._create_pod()
         elif replicas < self.replicas:
             self._scale_down(self.replicas - replicas)
         self.replicas = replicas
@@ -132,50 +157,94 @@ class Fleet:
         """The pods as the API server shows them now."""
         return tuple(self._as_api_pod(pod) for pod in self.existing())
 
-    def gpu_seconds(self, horizon_seconds: float) -> float:
-        """GPU time from the ask for each pod to its end, within [0, horizon]: starting pods cost as well."""
-        return self.profile.gpus_per_replica * sum(
-            max(0.0, min(horizon_seconds if pod.ended is None else pod.ended, horizon_seconds) - pod.created)
-            for pod in self.pods
+    def gpu_seconds(self, pod: SimulatedPod, horizon_seconds: float) -> float:
+        """A pod's GPU time from the ask to its end, within [0, horizon]: starting pods cost as well."""
+        end = horizon_seconds if pod.ended is None else min(pod.ended, horizon_seconds)
+        return self.profile.gpus_per_replica * max(0.0, end - pod.created)
+
+    def counted(self, counter: str) -> int:
+        """A counter of all servers that ever were: one of generation_tokens, prompt_tokens, iterations, ..."""
+        running = [pod.row for pod in (*self._live, *self.prefill_pods) if pod.row is not None]
+        return self._gone[counter] + int(self.engine.servers[counter][running].sum())
+
+    def take(self) -> Iterator[Any]:
+        """Requests that are over, in order of arrival, in pieces; each once."""
+        return self.engine.take()
+
+    def _create_pod(self) -> None:
+        number = len(self.pods) + len(self.prefill_pods)
+        lead_time = self._draws.pod(number)
+        pod = SimulatedPod(
+            number=number,
+            name=self._new_name(),
+            created=self.now_seconds,
+            unready_since=self.now_seconds,
+            load_seconds=lead_time.load_seconds,
         )
-
-    def _dispatch(self, until_seconds: float) -> None:
-        self._cursor = engine.dispatch(
-            self._model, self.servers, self._rows(self.existing()), self.requests, self._cursor, until_seconds
+        self.pods.append(pod)
+        self._live.append(pod)
+        placement = self.cluster.place(
+            pod.name,
+            gpus=self.profile.gpus_per_replica,
+            pool=self._pool,
+            lead_time=lead_time,
+            now_seconds=self.now_seconds,
         )
-        self.now_seconds = until_seconds
+        if placement is not None:
+            pod.starts = placement.starts_at
 
-    def _open(self, pod: SimulatedPod) -> None:
-        """Let the router use a pod, and send it what waits at the gateway."""
-        if pod.deleted is None:
-            self.servers.state.routable[pod.row] = 1
-            self._cursor = engine.release(
-                self._model,
-                self.servers,
-                self._rows(self.existing()),
-                self.requests,
-                self._cursor,
-                self.now_seconds,
-            )
+    def _add_running_pod(self, pods: list[SimulatedPod], name: str, role: str) -> None:
+        """A pod that serves when the simulation begins. It uses up its draw, so that the n-th pod's stays its own."""
+        number = len(self.pods) + len(self.prefill_pods)
+        self.cluster.place_running(name, gpus=self.profile.gpus_per_replica, pool=self._pool)
+        pod = SimulatedPod(number=number, name=name, created=0.0, starts=0.0, load_seconds=0.0)
+        pods.append(pod)
+        if role != "prefill":
+            self._live.append(pod)
+        self._open(pod, role)
 
-    def _scale_up(self, count: int, *, already_ready: bool = False) -> None:
-        for _ in range(count):
-            start, load = self._rng.lognormal(0.0, self._lead_time.sigma, 2).tolist()  # drawn for every pod: so
-            if already_ready:  # the n-th pod of a seed takes as long under every policy
-                start = load = 0.0
-            starts = self.now_seconds + start * self._lead_time.start_median_seconds
-            pod = SimulatedPod(
-                row=len(self.pods),
-                name=f"vllm-{len(self.pods):04d}",
-                created=self.now_seconds,
-                starts=starts,
-                ready_at=starts + load * self._lead_time.load_median_seconds,
-            )
-            self.pods.append(pod)
-            self._make_room(len(self.pods))
-            if already_ready:
-                self.replicas += 1
-                self._open(pod)
+    def _new_name(self) -> str:
+        return f"{self.scenario.name}-{len(self.pods):04d}"
+
+    def _open(self, pod: SimulatedPod, role: str) -> None:
+        """Its server is up: the router may use it."""
+        pod.row = self.engine.add_server(pod.number, role=role)
+        self.engine.open(pod.row)
+        if pod.first_ready_at is None:
+            pod.first_ready_at = pod.ready_at
+        failures = self.scenario.failures
+        if failures.mtbf_seconds < math.inf:
+            stream = generator(self.scenario.seed, "failure", str(pod.number), str(pod.restarts))
+            pod.fails_at = self.now_seconds + float(stream.exponential(failures.mtbf_seconds))
+
+    def _crash(self, pod: SimulatedPod) -> None:
+        """Its server dies; its container is started again at once, on the same node, and loads the model anew."""
+        assert pod.row is not None
+        self.engine.fail(pod.row, self.now_seconds, retries=self.scenario.failures.retry)
+        self._leave_row(pod)
+        pod.restarts += 1
+        pod.fails_at = math.inf
+        pod.unready_since = self.now_seconds
+        pod.starts = self.now_seconds
+        pod.load_seconds = self._draws.pod(pod.number).load_seconds
+
+    def _leave_row(self, pod: SimulatedPod) -> None:
+        assert pod.row is not None
+        for counter in _COUNTERS:
+            self._gone[counter] += int(self.engine.servers[counter][pod.row])
+        self.engine.remove(pod.row)
+        pod.row = None
+
+    def _end(self, pod: SimulatedPod) -> None:
+        """A deleted pod has answered all it had."""
+        assert pod.deleted is not None
+        pod.ended = pod.deleted
+        if pod.row is not None:
+            pod.ended = max(pod.deleted, float(self.engine.servers["last_finish"][pod.row]))
+            self._leave_row(pod)
+        elif pod.restarts:
+            pod.ended = max(pod.deleted, pod.unready_since)
+        self.cluster.release(pod.name, self.now_seconds)
 
     def _scale_down(self, count: int) -> None:
         """Delete pods in a ReplicaSet's order: not started, then not ready, then the youngest ready ones.
@@ -183,23 +252,19 @@ class Fleet:
         Source: pkg/controller/controller_utils.go, ActivePodsWithRanks.
         """
         candidates = [pod for pod in self.existing() if pod.deleted is None]
-        candidates.sort(key=lambda pod: (pod.starts > self.now_seconds, pod.ready_at, pod.row), reverse=True)
+        candidates.sort(
+            key=lambda pod: (pod.starts > self.now_seconds, pod.row is None, pod.ready_at, pod.number), reverse=True
+        )
         for pod in candidates[:count]:
             pod.deleted = self.now_seconds
-            self.servers.state.routable[pod.row] = 0
+            if pod.row is not None:
+                self.engine.close(pod.row)
             if not self.outstanding(pod):
-                pod.ended = self.now_seconds
-
-    def _make_room(self, rows: int) -> None:
-        if rows > len(self.servers.state):
-            self.servers = engine.doubled(self.servers, self._model)
-
-    @staticmethod
-    def _rows(pods: Sequence[SimulatedPod]) -> engine.I4:
-        return np.array([pod.row for pod in pods], np.int32)
+                self._end(pod)
+        self._live = [pod for pod in self._live if pod.ended is None]
 
     def _as_api_pod(self, pod: SimulatedPod) -> Pod:
-        ready = pod.ready_at <= self.now_seconds
+        ready = pod.row is not None
         started = pod.starts <= self.now_seconds
         return Pod(
             name=pod.name,
@@ -207,10 +272,45 @@ class Fleet:
             ready="True" if ready else "False",
             created_ns=self._ns(pod.created),
             start_ns=self._ns(pod.starts) if started else None,
-            ready_transition_ns=self._ns(pod.ready_at if ready else pod.created),
+            ready_transition_ns=self._ns(pod.ready_at if ready else pod.unready_since),
             deleting=pod.deleted is not None,
             containers=_CONTAINERS,
         )
 
     def _ns(self, seconds: float) -> int:
         return self.trace.start_ns + round(seconds * NS_PER_SECOND)
+
+
+def advance_together(fleets: Sequence[Fleet], until_seconds: float) -> None:
+    """Move the time of fleets that share a cluster, from event to event, so that all see the same nodes."""
+    clusters = {id(fleet.cluster): fleet.cluster for fleet in fleets}.values()
+    now = max(fleet.now_seconds for fleet in fleets)
+    while True:
+        events = [part.next_event_seconds() for part in fleets] + [part.next_event_seconds() for part in clusters]
+        now = max(now, min(until_seconds, *events))
+        for cluster in clusters:
+            cluster.advance(now)
+        for fleet in fleets:
+            fleet.step(now)
+        if now >= until_seconds and min(part.next_event_seconds() for part in fleets) > until_seconds:
+            return
+
+
+def _server_model(scenario: Scenario) -> ServerModel:
+    profile, serving, split = scenario.profile, scenario.serving, scenario.disaggregation
+    return ServerModel(
+        base=profile.base_seconds,
+        per_prefill_token=profile.per_prefill_token_seconds,
+        per_decode_seq=profile.per_decode_seq_seconds,
+        per_kv_token=profile.per_kv_token_seconds,
+        per_prefill_context_token=profile.per_prefill_context_token_seconds,
+        overhead=profile.request_overhead_seconds,
+        kv_blocks=profile.kv_blocks,
+        max_num_seqs=profile.max_num_seqs,
+        max_num_batched_tokens=profile.max_num_batched_tokens,
+        max_loras=serving.max_loras,
+        lora_load_seconds=serving.lora_load_seconds,
+        prefix_caching=serving.prefix_caching,
+        priority_scheduling=serving.priority_scheduling,
+        transfer_seconds_per_token=profile.kv_bytes_per_token / split.transfer_bytes_per_second if split else 0.0,
+    )

@@ -1,51 +1,127 @@
-"""One run: a policy in the loop of a simulated fleet, in virtual time, in process."""
+"""Runs: policies in the loop of simulated fleets, in virtual time, in process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from policies.errors import BadInput
 from policies.policy import Policy, Running
-from simulations.fleet import Fleet
+from simulations.cluster import Cluster
+from simulations.fleet import Fleet, advance_together
+from simulations.node_pool import NodePool
 from simulations.pipeline import MetricPipeline
 from simulations.results import Recorder, Result
+from simulations.results.collector import Sink
 from simulations.scenario import Scenario
 
 _LONGEST_DRAIN_SECONDS = 7_200
-
 
 Instant = tuple[int, Literal["scrape", "sync"]]
 
 
 def instants(fleet: Fleet, policy: Policy[Any, Any]) -> Iterator[Instant]:
-    """(second, what is due) in order, until the trace is over and every request is answered.
+    """(second, what is due) in order, until the demand is over and every request is answered.
 
     A sync comes up to 5 s after a scrape: what a policy sees is never from this instant.
     """
     end = fleet.trace.duration_seconds
     phase = min(5, policy.period_seconds // 2)
-    second = 0
-    while second <= end or (not fleet.finished and second <= end + _LONGEST_DRAIN_SECONDS):
-        if second % policy.scrape_seconds == 0:
+    scrape, sync = 0, phase
+    while (second := min(scrape, sync)) <= end or (not fleet.finished and second <= end + _LONGEST_DRAIN_SECONDS):
+        if scrape == second:
+            scrape += policy.scrape_seconds
             yield second, "scrape"
-        if second % policy.period_seconds == phase:
+        if sync == second:
+            sync += policy.period_seconds
             yield second, "sync"
-        second += 1
 
 
 def simulate(
-    scenario: Scenario, policy: Policy[Any, Any], on_sync: Callable[[Recorder], None] = lambda _: None
+    scenario: Scenario,
+    policy: Policy[Any, Any],
+    on_sync: Callable[[Recorder], None] = lambda _: None,
+    *,
+    file: Sink | None = None,
 ) -> Result:
-    """Run `policy` over the scenario; `on_sync` sees the recorder after each decision."""
-    fleet = scenario.fleet()
-    pipeline = MetricPipeline(fleet)
-    running = Running.start(policy)
-    recorder = Recorder(scenario, policy.name, fleet)
-    for second, due in instants(fleet, policy):
-        fleet.advance(second)
-        if due == "scrape":
-            pipeline.scrape()
-            continue
-        decision = running.step(pipeline.snapshot(policy.queries), fleet.now_ns)
-        fleet.scale(decision.desired_replicas)
-        recorder.record(decision)
-        on_sync(recorder)
-    return recorder.result()
+    """Run `policy` over the scenario; `on_sync` sees the recorder after each decision.
+
+    file: where each request goes as well, such as a `results.parquet.RequestFile`.
+    """
+    return simulate_together([(scenario, policy)], on_sync, files=[file])[0]
+
+
+def simulate_together(
+    runs: Sequence[tuple[Scenario, Policy[Any, Any]]],
+    on_sync: Callable[[Recorder], None] = lambda _: None,
+    *,
+    files: Sequence[Sink | None] | None = None,
+) -> list[Result]:
+    """Run several workloads, each with its policy, on one cluster: scenarios that name the same pool share its nodes.
+
+    Raises BadInput where two scenarios describe a pool of one name differently, or have one name.
+    """
+    cluster = _shared_cluster([scenario for scenario, _ in runs])
+    loops = [
+        _Loop.start(scenario, policy, cluster, file)
+        for (scenario, policy), file in zip(runs, files or [None] * len(runs), strict=True)
+    ]
+    fleets = [loop.recorder.fleet for loop in loops]
+    while any(loop.next is not None for loop in loops):
+        second = min(loop.next[0] for loop in loops if loop.next is not None)
+        advance_together(fleets, second)
+        for loop in loops:
+            loop.act(second, on_sync)
+    return [loop.recorder.result() for loop in loops]
+
+
+def _shared_cluster(scenarios: Sequence[Scenario]) -> Cluster | None:
+    """The cluster of all pools that the scenarios name; None for a single workload, which has its own."""
+    if len(scenarios) == 1:
+        return None
+    pools: dict[str, NodePool] = {}
+    for scenario in scenarios:
+        if [other.name for other in scenarios].count(scenario.name) > 1:
+            raise BadInput(f"workloads: {scenario.name!r} was given twice; give every workload its own name")
+        if scenario.nodes is None:
+            raise BadInput(f"nodes: workload {scenario.name} has none, must have a pool: workloads share nodes")
+        if pools.setdefault(scenario.nodes.name, scenario.nodes) != scenario.nodes:
+            raise BadInput(f"nodes: pool {scenario.nodes.name} was described in two ways, must be the same for all")
+    return Cluster(pools.values(), seed=scenarios[0].seed)
+
+
+@dataclass(slots=True)
+class _Loop:
+    """One workload's fleet with its policy. next: what is due next, None when its run is over."""
+
+    recorder: Recorder
+    pipeline: MetricPipeline
+    running: Running[Any, Any]
+    coming: Iterator[Instant]
+    next: Instant | None
+
+    @classmethod
+    def start(cls, scenario: Scenario, policy: Policy[Any, Any], cluster: Cluster | None, file: Sink | None) -> "_Loop":
+        fleet = Fleet(scenario, cluster)
+        coming = instants(fleet, policy)
+        return cls(
+            Recorder(scenario, policy.name, fleet, file=file),
+            MetricPipeline(fleet, policy.queries),
+            Running.start(policy),
+            coming,
+            next(coming),
+        )
+
+    def act(self, second: int, on_sync: Callable[[Recorder], None]) -> None:
+        """Do what is due at this second; the fleet has been advanced to it."""
+        fleet = self.recorder.fleet
+        while self.next is not None and self.next[0] == second:
+            if self.next[1] == "scrape":
+                self.pipeline.scrape()
+            else:
+                decision = self.running.step(self.pipeline.snapshot(self.running.policy.queries), fleet.now_ns)
+                fleet.scale(decision.desired_replicas)
+                self.recorder.record(decision)
+                for piece in fleet.take():
+                    self.recorder.take(piece)
+                on_sync(self.recorder)
+            self.next = next(self.coming, None)

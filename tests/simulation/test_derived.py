@@ -1,5 +1,7 @@
 """Series that rivals read: each equals what its exporter would show at the scrape, and nothing newer."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,11 +9,13 @@ from hypothesis import strategies as st
 
 from policies.capacity.profile import PROFILES
 from policies.snapshot import NS_PER_SECOND, ExternalMetric, MetricError, MetricQuery, PodMetrics
-from simulations import engine
-from simulations.derived import cpu_cores, histogram_quantile
+from simulations.derived import AGGREGATES, cpu_cores, histogram_quantile
+from simulations.engine.layout import PENDING, TTFT_BOUNDS
 from simulations.exporter import vllm_series
-from simulations.fleet import Fleet, LeadTime
+from simulations.fleet import Fleet
+from simulations.lead_time import LeadTime
 from simulations.pipeline import MetricPipeline
+from simulations.scenario import Scenario
 from simulations.trace import Trace
 
 PROFILE = PROFILES["llama-3.1-8b-fp8-l4"]
@@ -30,7 +34,17 @@ def fleet(arrivals: list[float], initial_replicas: int, *, prompt: int = 100, ou
     trace = Trace(
         "test", 0, np.array(arrivals, np.float64), np.full(count, prompt, np.int32), np.full(count, output, np.int32)
     )
-    return Fleet(trace, PROFILE, EXACT, initial_replicas=initial_replicas, seed=1)
+    return Fleet(Scenario(trace=trace, profile=PROFILE, lead_time=EXACT, initial_replicas=initial_replicas))
+
+
+def requests(each: Fleet) -> Any:
+    """REQUEST records in order of arrival; nothing was taken yet."""
+    return each.engine.requests[: each.engine.loaded]
+
+
+def pipeline_of(each: Fleet) -> MetricPipeline:
+    """Every aggregate and the pods' CPU are asked for."""
+    return MetricPipeline(each, [*map(external, sorted(AGGREGATES)), CPU])
 
 
 def read(pipeline: MetricPipeline, name: str) -> float | None:
@@ -44,7 +58,7 @@ def read(pipeline: MetricPipeline, name: str) -> float | None:
 
 
 def scraped(each: Fleet, *seconds: float) -> MetricPipeline:
-    pipeline = MetricPipeline(each)
+    pipeline = pipeline_of(each)
     for second in seconds:
         each.advance(second)
         pipeline.scrape()
@@ -98,7 +112,7 @@ def test_a_terminating_pod_leaves_the_pool_but_its_requests_stay_outstanding() -
 def test_inflight_prefill_tokens_are_whole_prompts_from_dispatch_to_first_token() -> None:
     """A prompt of two chunks counts in full until its first token, then not at all."""
     each = fleet([10.0, 10.0, 100.0], 1, prompt=4_000)
-    pipeline = MetricPipeline(each)
+    pipeline = pipeline_of(each)
     seen = {}
     for second in (9.0, 10.1, 60.0, 100.1, 160.0):
         each.advance(second)
@@ -109,13 +123,13 @@ def test_inflight_prefill_tokens_are_whole_prompts_from_dispatch_to_first_token(
 
 def test_inflight_prefill_tokens_equal_a_count_over_all_requests() -> None:
     each = fleet([0.02 * index for index in range(1_000)], 1, prompt=700, output=80)
-    pipeline = MetricPipeline(each)
+    pipeline = pipeline_of(each)
     for second in range(0, 400, 5):
         each.advance(float(second))
         pipeline.scrape()
-        requests = each.requests
-        sent = ~np.isnan(requests.enqueued) & np.isnan(requests.first_token) & (requests.outcome == engine.PENDING)
-        assert read(pipeline, "inference_pool_inflight_prefill_tokens") == requests.prompt_tokens[sent].sum()
+        rows = requests(each)
+        sent = ~np.isnan(rows["enqueued"]) & np.isnan(rows["first_token"]) & (rows["outcome"] == PENDING)
+        assert read(pipeline, "inference_pool_inflight_prefill_tokens") == rows["prompt_tokens"][sent].sum()
 
 
 def test_the_deployments_counts_follow_its_pods() -> None:
@@ -149,7 +163,7 @@ def test_aggregates_are_external_only() -> None:
 
 def test_latencies_are_absent_until_requests_finish_between_two_scrapes() -> None:
     each = fleet([20.0], 1)
-    pipeline = MetricPipeline(each)
+    pipeline = pipeline_of(each)
     seen = []
     for second in (0.0, 15.0, 30.0, 75.0, 90.0):
         each.advance(second)
@@ -161,13 +175,13 @@ def test_latencies_are_absent_until_requests_finish_between_two_scrapes() -> Non
 def test_the_p90_lies_in_the_bucket_of_the_true_p90() -> None:
     each = fleet([0.25 * index for index in range(400)], 2, prompt=600, output=60)
     pipeline = scraped(each, 30.0, 45.0, 60.0)
-    first = each.requests.first_token
-    ttft = (first - each.requests.enqueued)[(first > 30.0) & (first <= 60.0)]
+    first = requests(each)["first_token"]
+    ttft = (first - requests(each)["enqueued"])[(first > 30.0) & (first <= 60.0)]
     exact = float(np.quantile(ttft, 0.9))
-    above = int(np.searchsorted(engine.TTFT_BOUNDS, exact))
+    above = int(np.searchsorted(TTFT_BOUNDS, exact))
     value = read(pipeline, TTFT)
     assert value is not None
-    assert engine.TTFT_BOUNDS[above - 1] - 1e-3 <= value <= engine.TTFT_BOUNDS[above] + 1e-3
+    assert TTFT_BOUNDS[above - 1] - 1e-3 <= value <= TTFT_BOUNDS[above] + 1e-3
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,27 @@ from adapter.sources.catalogue import CATALOGUE
 from adapter.sources.exposition import parse_exposition
 from policies.capacity.profile import PROFILES
 from simulations.exporter import GpuSampler, dcgm_page, vllm_page, vllm_series
-from simulations.fleet import Fleet, LeadTime
+from simulations.fleet import Fleet
+from simulations.scenario import Scenario
 from simulations.trace import SHIPPED
 from simulations.trace_files import read_trace
+
+
+def started(seconds: float, replicas: int) -> Fleet:
+    """The first seconds of the shipped hour, at their beginning."""
+    return Fleet(
+        Scenario(
+            trace=read_trace(SHIPPED).first(seconds),
+            profile=PROFILES["llama-3.1-8b-fp8-l4"],
+            initial_replicas=replicas,
+        )
+    )
 
 
 @pytest.fixture
 def fleet() -> Fleet:
     """Three busy pods, one minute into the shipped hour."""
-    each = Fleet(
-        read_trace(SHIPPED).first(300),
-        PROFILES["llama-3.1-8b-fp8-l4"],
-        LeadTime(),
-        initial_replicas=3,
-        seed=1,
-    )
+    each = started(300, 3)
     each.advance(60.0)
     return each
 
@@ -66,8 +72,8 @@ def test_a_bucket_holds_what_is_at_or_below_its_bound(fleet: Fleet) -> None:
     fleet.advance(300.0)
     while not fleet.finished:
         fleet.advance(fleet.now_seconds + 60)
-    mine = fleet.requests.replica == 0
-    ttft = (fleet.requests.first_token - fleet.requests.enqueued)[mine]
+    requests = fleet.engine.requests[: fleet.engine.loaded]
+    ttft = (requests["first_token"] - requests["enqueued"])[requests["replica"] == 0]
     for sample in parse_exposition(vllm_page(fleet, fleet.pods[0])):
         if sample.name == "vllm:time_to_first_token_seconds_bucket":
             assert sample.value == np.sum(ttft <= float(sample.labels["le"]))
@@ -87,7 +93,7 @@ def test_gpu_utilization_is_whole_percent_of_the_period_and_names_the_workloads_
 
 
 def test_an_idle_gpu_shows_zero() -> None:
-    idle = Fleet(read_trace(SHIPPED).first(60), PROFILES["llama-3.1-8b-fp8-l4"], LeadTime(), initial_replicas=1, seed=1)
+    idle = started(60, 1)
     idle.advance(0.5)
     sampler = GpuSampler()
     sampler.sample(idle)

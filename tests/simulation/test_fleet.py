@@ -1,10 +1,14 @@
 """The fleet as a Deployment shows it: lead times, readiness, the gateway's queue, scale-down, the bill."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from policies.capacity.profile import PROFILES
-from simulations.fleet import Fleet, LeadTime
+from simulations.fleet import Fleet
+from simulations.lead_time import LeadTime
+from simulations.scenario import Scenario
 from simulations.trace import Trace
 
 PROFILE = PROFILES["llama-3.1-8b-fp8-l4"]
@@ -17,7 +21,19 @@ def trace(arrivals: list[float], output_tokens: int = 50) -> Trace:
 
 
 def fleet(arrivals: list[float], initial_replicas: int, lead_time: LeadTime = EXACT, output_tokens: int = 50) -> Fleet:
-    return Fleet(trace(arrivals, output_tokens), PROFILE, lead_time, initial_replicas=initial_replicas, seed=1)
+    return Fleet(
+        Scenario(
+            trace=trace(arrivals, output_tokens),
+            profile=PROFILE,
+            lead_time=lead_time,
+            initial_replicas=initial_replicas,
+        )
+    )
+
+
+def requests(each: Fleet) -> Any:
+    """REQUEST records in order of arrival; nothing was taken yet."""
+    return each.engine.requests[: each.engine.loaded]
 
 
 def test_a_new_pod_is_pending_then_loads_then_is_ready() -> None:
@@ -46,7 +62,7 @@ def test_requests_without_a_ready_pod_wait_at_the_gateway_and_count_from_their_a
     assert each.gateway_queue == 2
     each.advance(200.0)
     assert each.gateway_queue == 0
-    ttft = each.requests.first_token - each.requests.arrival
+    ttft = requests(each)["first_token"] - requests(each)["arrival"]
     assert ttft == pytest.approx([155.0, 154.0], abs=1.0)
 
 
@@ -71,8 +87,8 @@ def test_a_deleted_pod_answers_what_it_has_and_gets_nothing_new() -> None:
     assert each.pod_list()[1].deleting
     each.advance(600.0)
     assert each.finished
-    assert each.requests.replica.tolist() == [0, 1, 0]
-    assert deleted.ended == pytest.approx(float(each.requests.finish[1]))
+    assert requests(each)["replica"].tolist() == [0, 1, 0]
+    assert deleted.ended == pytest.approx(float(requests(each)["finish"][1]))
 
 
 def test_the_bill_runs_from_the_ask_to_the_end_within_the_horizon() -> None:
@@ -82,7 +98,7 @@ def test_the_bill_runs_from_the_ask_to_the_end_within_the_horizon() -> None:
     each.advance(400.0)
     each.scale(1)
     each.advance(2_000.0)
-    assert each.gpu_seconds(1_000.0) == pytest.approx(1_000 + 400 + 300)
+    assert [each.gpu_seconds(pod, 1_000.0) for pod in each.pods] == pytest.approx([1_000, 400, 300])
 
 
 def test_the_nth_pod_takes_as_long_under_every_policy() -> None:

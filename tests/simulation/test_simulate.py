@@ -80,7 +80,7 @@ def test_the_report_is_one_page_that_asks_nobody_for_anything() -> None:
     page = report_html(results)
     own = page.split("<script>", 1)[0] + page.rsplit('<script type="application/json"', 1)[1]
     assert "http" not in own
-    assert page.count('class="plot"') == 4 + len(results)
+    assert page.count('class="plot"') == 8 + len(results)
     for result in results:
         for moment in result.moments:
             assert moment.decision.reason in page
