@@ -6,10 +6,14 @@ import typer
 
 import adapter.errors
 from adapter.cli import app as adapter_commands
+from leadtime.compare import compare_command
 from leadtime.conformance import app as conformance_commands
 from leadtime.demo import command as demo
+from leadtime.fit import fit_command
 from leadtime.policies import policies
 from leadtime.simulate import simulate_command
+from leadtime.sweep import sweep_command
+from leadtime.validate import validate_command
 from policies.errors import BadInput
 
 app = typer.Typer(
@@ -20,6 +24,10 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate_command)
+app.command("compare")(compare_command)
+app.command("sweep")(sweep_command)
+app.command("fit")(fit_command)
+app.command("validate")(validate_command)
 app.command("policies")(policies)
 app.add_typer(adapter_commands, name="adapter")
 app.add_typer(conformance_commands, name="conformance")

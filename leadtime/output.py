@@ -25,6 +25,15 @@ def check_writable(option: str, path: Path) -> None:
         ) from None
 
 
+def check_folder(option: str, folder: Path) -> None:
+    """Make the folder, or raise BadInput when files could not be written into it at the end of a long run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{option}: {folder} cannot be made ({error.strerror}); choose a folder of yours") from None
+    check_writable(option, folder / "file")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole: readers see the old one or the new one."""
     handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")

@@ -1,5 +1,6 @@
 """What a run shows while it runs: a live panel on a terminal, plain lines elsewhere."""
 
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 from types import TracebackType
@@ -16,6 +17,10 @@ from simulations.results import Moment, Recorder
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 60
+_REDRAW_SECONDS = 0.125
+"""Drawing costs time in proportion to the run so far: a run of weeks has 80,000 decisions."""
+_SHOW_LEFT_SECONDS = 10.0
+"""A run that is nearly over needs no estimate."""
 
 
 class View(Protocol):
@@ -40,6 +45,8 @@ class LiveView:
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._started = time.monotonic()
+        self._next_draw = 0.0
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -51,10 +58,15 @@ class LiveView:
         self._live.stop()
 
     def update(self, recorder: Recorder) -> None:
+        if time.monotonic() < self._next_draw:
+            return
         moments, total = recorder.moments, recorder.scenario.trace.duration_seconds
         now = moments[-1]
         grid = Table.grid(padding=(0, 2))
-        grid.add_row("time", ProgressBar(total=total, completed=min(now.second, total), width=_COLUMNS), clock(now))
+        left = time_left(time.monotonic() - self._started, now.second, total)
+        grid.add_row(
+            "time", ProgressBar(total=total, completed=min(now.second, total), width=_COLUMNS), f"{clock(now)}{left}"
+        )
         for name, values, shown in (
             ("ready", [moment.ready_replicas for moment in moments], f"{now.ready_replicas} replicas"),
             (
@@ -71,16 +83,19 @@ class LiveView:
             for moment in _changes(moments)[-4:]
         ]
         self._live.update(Panel(Group(grid, Text(), *changes), title=f"policy {recorder.policy}"))
+        self._next_draw = time.monotonic() + _REDRAW_SECONDS
 
 
 class PlainView:
-    """One line per five minutes of virtual time."""
+    """One line per five minutes of virtual time, or per twelfth of a long run."""
 
-    _EVERY_SECONDS = 300
+    _EVERY_SECONDS = 300.0
+    _LINES = 12
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._next_second = 0.0
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -91,18 +106,28 @@ class PlainView:
         return None
 
     def update(self, recorder: Recorder) -> None:
-        now = recorder.moments[-1]
+        now, total = recorder.moments[-1], recorder.scenario.trace.duration_seconds
         if len(recorder.moments) == 1:
             self._next_second = 0.0
+            self._started = time.monotonic()
         if now.second >= self._next_second:
-            self._next_second += self._EVERY_SECONDS
+            self._next_second += max(self._EVERY_SECONDS, total / self._LINES)
+            left = time_left(time.monotonic() - self._started, now.second, total)
             self._console.print(
-                f"{recorder.policy:>10} {clock(now)}  ready {now.ready_replicas:2d}  starting "
+                f"{recorder.policy:>10} {clock(now)}{left}  ready {now.ready_replicas:2d}  starting "
                 f"{now.starting_replicas:2d}  running {now.running:4d}  waiting {now.waiting:4d}  "
                 f"{now.decision.message}",
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def time_left(elapsed_seconds: float, second: float, total_seconds: float) -> str:
+    """`, about 3 min left`, at the pace so far; empty near both ends of the run."""
+    left = elapsed_seconds * (total_seconds / second - 1) if second > 0 else 0.0
+    if left < _SHOW_LEFT_SECONDS:
+        return ""
+    return f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
 
 
 def sparkline(values: Sequence[int]) -> str:

@@ -22,6 +22,7 @@ from leadtime.demo.pages import Pages
 from policies.decision import Decision
 from policies.policy import Policy, Running
 from simulations.results import Recorder, Result
+from simulations.fleet import Fleet
 from simulations.scenario import Scenario
 from simulations.simulate import instants
 
@@ -35,7 +36,7 @@ async def run_over_http(
 
     Raises BadInput when the adapter refuses its settings (a port in use), AdapterEnded when it dies.
     """
-    fleet = scenario.fleet()
+    fleet = Fleet(scenario)
     recorder = Recorder(scenario, policy.name, fleet)
     with tempfile.TemporaryDirectory(prefix="leadtime-demo-") as name:
         folder = Path(name)

@@ -42,8 +42,11 @@ class Document:
         return name if isinstance(name, str) and name else None
 
 
-def read_documents(path: Path) -> list[Document]:
-    """Every document of the file; empty ones are left out. Raises BadInput that names file and line."""
+def read_documents(path: Path, wanted: str = "a mapping with a kind") -> list[Document]:
+    """Every document of the file; empty ones are left out. Raises BadInput that names file and line.
+
+    wanted: what each document must be, for messages.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -62,7 +65,7 @@ def read_documents(path: Path) -> list[Document]:
             if isinstance(content, Located):
                 documents.append(Document(path=path, line=line, content=content))
             elif content is not None:
-                raise BadInput(f"{path}:{line}: was a {type(content).__name__}, must be a mapping with a kind")
+                raise BadInput(f"{path}:{line}: was a {type(content).__name__}, must be {wanted}")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)

@@ -1,14 +1,16 @@
-"""The report in a real browser: every plot is drawn and nothing is asked of the network."""
+"""The pages in a real browser: every plot is drawn and nothing is asked of the network."""
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from leadtime.demo.policies import POLICIES, demo_policy
 from policies.capacity.profile import PROFILES
-from simulations.report import report_html
+from simulations.report import comparison_html, frontier_html, report_html
+from simulations.results import Result
 from simulations.scenario import Scenario
 from simulations.simulate import simulate
 from simulations.slo import SLO
@@ -19,16 +21,18 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not opened in a browser")
-def test_every_plot_is_drawn_and_no_request_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "plots"),
+    [
+        pytest.param("scenario", 8 + len(POLICIES), id="one-scenario"),
+        pytest.param("comparison", 4, id="several-scenarios"),
+        pytest.param("frontier", 1, id="a-sweep"),
+    ],
+)
+def test_every_plot_is_drawn_and_no_request_is_made(tmp_path: Path, kind: str, plots: int) -> None:
     assert CHROMIUM is not None
-    scenario = Scenario(
-        trace=read_trace(SHIPPED).first(600),
-        profile=PROFILES["llama-3.1-8b-fp8-l4"],
-        slo=SLO(ttft_seconds=2.0, tpot_seconds=0.075),
-    )
-    results = [simulate(scenario, demo_policy(name, scenario, 20)) for name in POLICIES]
     page = tmp_path / "report.html"
-    page.write_text(report_html(results), encoding="utf-8")
+    page.write_text(_page(kind), encoding="utf-8")
     done = subprocess.run(  # noqa: S603 - a browser on our own page
         [
             CHROMIUM,
@@ -50,5 +54,24 @@ def test_every_plot_is_drawn_and_no_request_is_made(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert f'data-plots="{4 + len(POLICIES)}"' in done.stdout
+    assert f'data-plots="{plots}"' in done.stdout
     assert 'data-requests="0"' in done.stdout
+
+
+def _page(kind: str) -> str:
+    results = _results()
+    if kind == "scenario":
+        return report_html(results)
+    if kind == "comparison":
+        return comparison_html(results)
+    return frontier_html([{"settings": {}, **result.summary.as_dict()} for result in results])
+
+
+@cache
+def _results() -> tuple[Result, ...]:
+    scenario = Scenario(
+        trace=read_trace(SHIPPED).first(600),
+        profile=PROFILES["llama-3.1-8b-fp8-l4"],
+        slo=SLO(ttft_seconds=2.0, tpot_seconds=0.075),
+    )
+    return tuple(simulate(scenario, demo_policy(name, scenario, 20)) for name in POLICIES)
