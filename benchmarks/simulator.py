@@ -32,6 +32,7 @@ import numpy as np
 
 from policies.capacity.profile import profile_named
 from policies.hpa import HPASpec, MetricSpec, hpa_policy
+from simulations.demand.servegen import read_servegen
 from simulations.demand.text import demand_from
 from simulations.engine import Engine, Router, ServerModel
 from simulations.scenario import Scenario
@@ -63,7 +64,10 @@ def main() -> int:
     result: dict[str, Any] = {"machine": _machine(), "trace": trace.name, "requests": len(trace)}
     result["set_up"] = _set_up()
     _say(f"{len(trace):,} requests of {trace.name}; {result['machine']['cpu']}, {result['machine']['cores']} cores")
-    _say("set-up: first {first_seconds:.1f} s (compiles), later {later_seconds:.2f} s (imports included)", result["set_up"])
+    _say(
+        "set-up: first {first_seconds:.1f} s (compiles), later {later_seconds:.2f} s (imports included)",
+        result["set_up"],
+    )
     result["servers"] = list(_beside_the_bound(trace, arguments.trace, repeats))
     result["features"] = list(_features(trace, repeats))
     result["sizes"] = list(_sizes([10**5, 10**6] if arguments.quick else arguments.sizes))
@@ -143,7 +147,7 @@ def _sizes(sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 def _whole(prefix: Path, days: float) -> dict[str, Any]:
     _say(f"\n{prefix.name}, {days:g} days at full rate: router, metric pipeline, an HPA every 15 s, results")
-    demand = replace_duration(str(prefix), days)
+    demand = read_servegen(prefix, seconds=days * 86_400)
     scenario = Scenario(trace=demand, profile=profile_named("llama-3.1-8b-h100"), initial_replicas=16)
     started = time.process_time()
     result = simulate(scenario, _autoscaler())
@@ -161,18 +165,12 @@ def _whole(prefix: Path, days: float) -> dict[str, Any]:
         "rescales": summary.rescales,
     }
     _say(
-        f"  {summary.requests:,} requests in {seconds:.1f} s CPU: {row['requests_per_second'] / 1e6:.2f} M/s, peak memory "
-        f"{row['peak_memory_gb']:.2f} GB; two weeks at this pace {row['two_weeks_seconds'] / 60:.1f} min (target 8)\n"
+        f"  {summary.requests:,} requests in {seconds:.1f} s CPU: {row['requests_per_second'] / 1e6:.2f} M/s, peak "
+        f"memory {row['peak_memory_gb']:.2f} GB; two weeks at this pace {row['two_weeks_seconds'] / 60:.1f} min "
+        "(target 8)\n"
         f"  {summary.slo_attainment:.2%} attainment, {summary.gpu_hours:,.0f} GPU-hours, {summary.rescales} rescales"
     )
     return row
-
-
-def replace_duration(prefix: str, days: float) -> Demand:
-    """The first days of the tables."""
-    from simulations.demand.servegen import read_servegen
-
-    return read_servegen(Path(prefix), seconds=days * 86_400)
 
 
 def _served(demand: Demand, model: ServerModel, servers: int, router: Router) -> int:
@@ -261,23 +259,40 @@ class _bound:  # noqa: N801 - a context manager used like a function
         )
 
 
+_FIRST_REQUEST = """
+import time
+import numpy as np
+from simulations.engine import Engine, ServerModel
+from simulations.trace import Trace
+one = np.ones(1, np.int32)
+model = ServerModel(
+    base=1.0, per_prefill_token=0.0, per_decode_seq=0.0, per_kv_token=0.0, kv_blocks=9, max_num_seqs=1,
+    max_num_batched_tokens=1,
+)
+started = time.perf_counter()
+engine = Engine([model], Trace("one", 0, np.zeros(1), one, one))
+engine.open(engine.add_server(0))
+engine.advance(9.0)
+print(time.perf_counter() - started)
+"""
+
+
 def _set_up() -> dict[str, float]:
-    """Seconds from a fresh interpreter to the first served request, with an empty cache and with a filled one."""
-    code = (
-        "from benchmarks.simulator import MODEL, _served, Router\n"
-        "import numpy as np\nfrom simulations.trace import Trace\n"
-        "one = np.ones(1, np.int32)\n_served(Trace('one', 0, np.zeros(1), one, one), MODEL, 1, Router())"
-    )
+    """Seconds that a fresh process takes for its first request, imports left out: compiling, then from the cache."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        times = []
-        for _ in range(3):
-            started = time.perf_counter()
-            subprocess.run(  # noqa: S603 - ourselves
-                [sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parent.parent
+        seconds = [
+            float(
+                subprocess.run(  # noqa: S603 - ourselves
+                    [sys.executable, "-c", _FIRST_REQUEST],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    env={**os.environ, "NUMBA_CACHE_DIR": folder},
+                ).stdout
             )
-            times.append(time.perf_counter() - started)
-    return {"first_seconds": times[0], "later_seconds": min(times[1:])}
+            for _ in range(3)
+        ]
+    return {"first_seconds": seconds[0], "later_seconds": min(seconds[1:])}
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -302,7 +317,11 @@ def _peak_gb() -> float:
 def _machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": models[0] if models else platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
 
 
 def _say(text: str, values: dict[str, Any] | None = None) -> None:

@@ -52,8 +52,9 @@ def demo(
     chosen = [demo_policy(name.strip(), scenario, max_replicas) for name in policies.split(",")]
     console = console_for_tables()
     console.print(
-        f"{len(scenario.trace):,} requests in {scenario.trace.duration_seconds / 60:.0f} min ({trace.name}), "
-        f"{scenario.profile.model} on {scenario.profile.gpu}; metrics over HTTP and HTTPS, virtual time",
+        f"{scenario.trace.expected_requests:,.0f} requests in {scenario.trace.duration_seconds / 60:.0f} min "
+        f"({trace.name}), {scenario.profile.model} on {scenario.profile.gpu}; "
+        "metrics over HTTP and HTTPS, virtual time",
         highlight=False,
         soft_wrap=True,
     )

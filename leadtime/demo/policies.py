@@ -9,9 +9,12 @@ from policies.hpa import HPASpec, MetricSpec, hpa_policy
 from policies.policy import Policy
 from policies.predictive.decide import PredictiveSpec, predictive_policy
 from simulations.scenario import Scenario
+from simulations.trace import Demand
 
 _UTILIZATION = 0.8
 """Share of what one replica sustains within its SLO that both policies plan with."""
+
+_LOAD_TEST_REQUESTS = 100_000
 
 _WAITING_PER_REPLICA = 5
 """Queue that the HPA tolerates per replica: the guides' starting point of 3 to 5."""
@@ -29,10 +32,11 @@ def _hpa(scenario: Scenario, max_replicas: int) -> Policy[Any, Any]:
 
     The batch-size target is what a load test with this demand's mean request would give.
     """
+    prompt_tokens, output_tokens = _mean_tokens(scenario.trace)
     batch = sustained_batch(
         scenario.profile,
-        prompt_tokens=float(scenario.trace.prompt_tokens.mean()),
-        output_tokens=float(scenario.trace.output_tokens.mean()),
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
         tpot_seconds=scenario.slo.tpot_seconds,
     )
     return hpa_policy(
@@ -52,6 +56,18 @@ def _hpa(scenario: Scenario, max_replicas: int) -> Policy[Any, Any]:
             ),
         )
     )
+
+
+def _mean_tokens(demand: Demand) -> tuple[float, float]:
+    """Mean prompt and output tokens a request, of the first ones: a load test does not see them all."""
+    requests = prompts = outputs = 0
+    for piece in demand.pieces():
+        requests += len(piece)
+        prompts += int(piece.prompt_tokens.sum())
+        outputs += int(piece.output_tokens.sum())
+        if requests >= _LOAD_TEST_REQUESTS:
+            break
+    return prompts / max(requests, 1), outputs / max(requests, 1)
 
 
 def _leadtime(scenario: Scenario, max_replicas: int) -> Policy[Any, Any]:

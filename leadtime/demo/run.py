@@ -21,8 +21,8 @@ from leadtime.demo.cluster import TARGET, SimulatedCluster
 from leadtime.demo.pages import Pages
 from policies.decision import Decision
 from policies.policy import Policy, Running
-from simulations.results import Recorder, Result
 from simulations.fleet import Fleet
+from simulations.results import Recorder, Result
 from simulations.scenario import Scenario
 from simulations.simulate import instants
 

@@ -7,7 +7,7 @@ vllm/lora/worker_manager.py (least recently used among those that do not run is 
 from typing import Any
 
 from simulations.engine.cache_folder import part
-from simulations.engine.cells import adapter_at
+from simulations.engine.cells import adapter_at, server_at
 from simulations.engine.layout import NONE
 
 
@@ -25,6 +25,18 @@ def find_adapter(w: Any, first: int, room: int, lora: int) -> int:
         if adapter_at(w, place).running == 0 and (best == NONE or _is_older(w, place, best)):
             best = place
     return best
+
+
+@part
+def use_adapter(w: Any, row: int, place: int, lora: int) -> int:
+    """Let one more request run with the adapter at that place. Returns the loads that this takes, 0 or 1."""
+    adapter = adapter_at(w, place)
+    adapter.running += 1
+    if adapter.lora == lora:
+        return 0
+    adapter.lora = lora
+    server_at(w, row).lora_loads += 1
+    return 1
 
 
 @part

@@ -156,3 +156,10 @@ def _place_of(w: Any, request: int, block: int) -> int:
     start = request_at(w, request).prefix_start
     place: int = ((start + block // per_id) & w.id_mask) * per_id + block % per_id
     return place
+
+
+@part
+def ids_reach_further(w: Any, request: int) -> bool:
+    """Whether a request's prefix ids say what it will generate."""
+    asked = request_at(w, request)
+    return bool(asked.prefix_count * w.prefix_block_tokens > asked.prompt_tokens)

@@ -25,7 +25,7 @@ from simulations.engine.layout import (
     TTFT_BOUNDS,
 )
 from simulations.engine.plan import add_gap, add_gaps, blocks_for, boundary, boundary_at_or_after
-from simulations.engine.step import leave_slot, stop_decoding
+from simulations.engine.seats import leave_seat, stop_decoding
 
 
 @part
@@ -137,7 +137,7 @@ def _hand_over(w: Any, row: int, index: int, now: float) -> None:
     server.generation_tokens -= 1  # the decode server gives the first token
     server.prompt_tokens += asked.prompt_tokens
     server.last_finish = now
-    leave_slot(w, row, index, slot.computed, 0, False)
+    leave_seat(w, row, index, slot.computed, 0, False)
     server_at(w, row).outstanding -= 1
     asked.remote = 1
     asked.place = TRANSFERRING
@@ -155,7 +155,7 @@ def _finish(w: Any, row: int, index: int, tokens: int, now: float) -> None:
     request = slot.request
     asked = request_at(w, request)
     asked.generated = slot.output
-    leave_slot(w, row, index, tokens, 0, False)
+    leave_seat(w, row, index, tokens, 0, False)
     server_at(w, row).outstanding -= 1
     server.last_finish = now
     asked.finish = now + model_at(w, server.model).overhead
@@ -219,7 +219,7 @@ def _drop_aborted(w: Any, row: int) -> None:
         if server.prefilling == gone:
             server.prefilling = slot.next
     request_at(w, slot.request).generated = generated
-    leave_slot(w, row, gone, tokens, 0, False)
+    leave_seat(w, row, gone, tokens, 0, False)
     server.aborting -= 1
     server.outstanding -= 1
     server.last_finish = server.plan_end

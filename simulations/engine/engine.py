@@ -104,7 +104,7 @@ class Engine:
             levels=PRIORITY_LEVELS if by_priority else 1,
             ring=1 << max(10, (2 * len(first) - 1).bit_length() if first else 0),
             id_ring=1 << 10,
-            prefix_block_tokens=BLOCK_TOKENS if first is None or first.prefixes is None else first.prefixes.block_tokens,
+            prefix_block_tokens=first.prefixes.block_tokens if first and first.prefixes else BLOCK_TOKENS,
         )
         fleet = self._world.world
         fleet["demand_ends"] = demand.duration_seconds

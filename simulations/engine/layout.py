@@ -147,6 +147,12 @@ SERVER = np.dtype(
         ("aborting", _L),  # running requests whose client is gone
         ("publishing", _L),  # running requests whose prefix ids reach into what they generate
         ("free_blocks", _L),
+        # the iteration that is scheduled: tokens of its budget left, and what its duration depends on
+        ("step_budget", _L),
+        ("step_prefill_tokens", _L),
+        ("step_kv_tokens", _L),
+        ("step_loads", _L),  # adapters
+        ("step_context_pairs", _F),  # prompt tokens x tokens before each
         # the plan: one or more iterations with the same batch, all known in advance
         ("in_step", _L),
         ("planned", _L),
