@@ -8,10 +8,11 @@ from typing import Any
 
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import adapter_at, server_at
+from simulations.engine.features import feature
 from simulations.engine.layout import NONE
 
 
-@part
+@feature(otherwise=NONE)
 def find_adapter(w: Any, first: int, room: int, lora: int) -> int:
     """The place of an adapter on the GPU, or one where it may be loaded now, or NONE.
 
@@ -27,7 +28,7 @@ def find_adapter(w: Any, first: int, room: int, lora: int) -> int:
     return best
 
 
-@part
+@feature(otherwise=0)
 def use_adapter(w: Any, row: int, place: int, lora: int) -> int:
     """Let one more request run with the adapter at that place. Returns the loads that this takes, 0 or 1."""
     adapter = adapter_at(w, place)

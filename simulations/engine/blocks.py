@@ -4,6 +4,7 @@ from typing import Any
 
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import held_at, model_at, node_at, request_at, server_at, slot_at
+from simulations.engine.features import feature
 from simulations.engine.layout import BLOCK_TOKENS, NONE
 from simulations.engine.prefix_cache import (
     evict,
@@ -33,7 +34,7 @@ def take_blocks(w: Any, row: int, count: int) -> None:
         evict(w, row, count)
 
 
-@part
+@feature(otherwise=None)
 def give_cached_blocks(w: Any, row: int, index: int, tokens: int, taken: int, may_return: bool) -> None:
     """Free the blocks of a slot on a server that caches prefixes, the last first.
 
@@ -54,7 +55,7 @@ def give_cached_blocks(w: Any, row: int, index: int, tokens: int, taken: int, ma
     slot.shared = 0
 
 
-@part
+@feature(otherwise=None)
 def publish_blocks(w: Any, row: int, index: int, tokens: int) -> None:
     """Let other requests find a slot's full blocks, as far as prefix ids say what they hold."""
     slot = slot_at(w, index)
@@ -68,7 +69,7 @@ def publish_blocks(w: Any, row: int, index: int, tokens: int) -> None:
         slot.shared += 1
 
 
-@part
+@feature(otherwise=None)
 def publish_generated(w: Any, row: int) -> None:
     """The same for every decoding slot of a server, with the token that the iteration now scheduled adds."""
     server = server_at(w, row)
@@ -79,7 +80,7 @@ def publish_generated(w: Any, row: int) -> None:
         index = slot_at(w, index).next
 
 
-@part
+@feature(otherwise=(0, 0, 0, 0))
 def look_up(w: Any, row: int, request: int, most: int) -> tuple[int, int, int, int]:
     """What a server has of a request's leading blocks, `most` at most.
 
@@ -108,7 +109,7 @@ def look_up(w: Any, row: int, request: int, most: int) -> tuple[int, int, int, i
     return found, idle, own, chain
 
 
-@part
+@feature(otherwise=None)
 def hold_found(w: Any, row: int, request: int, found: int, own: int) -> None:
     """Use the blocks that `look_up` found."""
     server = server_at(w, row)
@@ -120,7 +121,7 @@ def hold_found(w: Any, row: int, request: int, found: int, own: int) -> None:
     forget_own(w, request)
 
 
-@part
+@feature(otherwise=None)
 def forget_own(w: Any, request: int) -> None:
     """What a preemption left of a request's own blocks is nobody's from here on."""
     node = request_at(w, request).own_run
@@ -129,7 +130,7 @@ def forget_own(w: Any, request: int) -> None:
         request_at(w, request).own_run = NONE
 
 
-@part
+@feature(otherwise=0)
 def found_blocks(w: Any, row: int, request: int) -> int:
     """Leading blocks of a request's prompt that a server has, for the router."""
     asked = request_at(w, request)
@@ -158,7 +159,7 @@ def _place_of(w: Any, request: int, block: int) -> int:
     return place
 
 
-@part
+@feature(otherwise=False)
 def ids_reach_further(w: Any, request: int) -> bool:
     """Whether a request's prefix ids say what it will generate."""
     asked = request_at(w, request)

@@ -43,7 +43,11 @@ def entry(function: Function) -> Function:
     return jitted
 
 
+JIT_OPTIONS = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of what only compiled code calls: no entry from Python is made."""
+
+
 def part(function: Function) -> Function:
     """Compile what only compiled code calls: it is kept with its entry."""
-    jitted: Function = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    jitted: Function = njit(**JIT_OPTIONS)(function)
     return jitted

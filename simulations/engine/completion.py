@@ -6,6 +6,7 @@ from simulations.engine.blocks import take_blocks
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import count_at, finish_at, model_at, request_at, residue_at, server_at, slot_at
 from simulations.engine.events import push_deferred
+from simulations.engine.features import feature
 from simulations.engine.finishes import find_finish, push_finish, remove_finish
 from simulations.engine.layout import (
     ABORTED,
@@ -127,7 +128,7 @@ def _prompt_done(w: Any, row: int, index: int, now: float) -> None:
     server.decoding_tokens += slot.computed + server.decoded
 
 
-@part
+@feature(otherwise=None)
 def _hand_over(w: Any, row: int, index: int, now: float) -> None:
     """A prefill server is done with a request: its KV cache travels to a decode server, which is chosen then."""
     server = server_at(w, row)
@@ -172,7 +173,7 @@ def _finish(w: Any, row: int, index: int, tokens: int, now: float) -> None:
         send_next_turn(w, request, asked.finish)
 
 
-@part
+@feature(otherwise=None)
 def send_next_turn(w: Any, request: int, answered: float) -> None:
     """A conversation goes on some time after the answer; what would come after the demand's end is never sent."""
     following = request_at(w, request).next_turn
@@ -189,7 +190,7 @@ def send_next_turn(w: Any, request: int, answered: float) -> None:
         following = request_at(w, following).next_turn
 
 
-@part
+@feature(otherwise=None)
 def _drop_aborted(w: Any, row: int) -> None:
     """Let go of the first request whose client is gone; the token of the iteration that ends is nobody's."""
     server = server_at(w, row)

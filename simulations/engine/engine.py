@@ -99,8 +99,18 @@ class Engine:
             for field in fields(model):
                 table[index][field.name] = getattr(model, field.name)
         by_priority = any(model.priority_scheduling for model in models)
+        self._is_plain = is_plain = not (
+            table["prefix_caching"].any()
+            or table["max_loras"].any()
+            or by_priority
+            or table["transfer_seconds_per_token"].any()
+            or router.policy == "scored"
+            or min(gateway_timeout_seconds, client_timeout_seconds) < np.inf
+            or (first is not None and first.turns is not None)
+        )
         self._world = layout.new_world(
             table,
+            is_plain=is_plain,
             levels=PRIORITY_LEVELS if by_priority else 1,
             ring=1 << max(10, (2 * len(first) - 1).bit_length() if first else 0),
             id_ring=1 << 10,
@@ -194,6 +204,7 @@ class Engine:
 
     def add_server(self, pod: int, *, model: int = 0, role: str = "both") -> int:
         """An idle server that the router does not use yet. Returns its row."""
+        assert role == "both" or not self._is_plain, "disaggregation takes a transfer_seconds_per_token above 0"
         if not self._free_rows:
             size = len(self._world.servers)
             self._world = layout.with_rows(self._world, 2 * size)

@@ -7,6 +7,7 @@ from typing import Any
 
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import deferred_at, end_at, server_at
+from simulations.engine.features import feature
 from simulations.engine.layout import NONE
 
 
@@ -60,7 +61,7 @@ def _settle_at(w: Any, index: int, end: float, row: int) -> None:
     server_at(w, row).heap_index = index
 
 
-@part
+@feature(otherwise=None)
 def push_deferred(w: Any, time: float, request: int, kind: int) -> None:
     """Let something happen to a request at that time. The caller has made room."""
     order = w.order
@@ -79,7 +80,7 @@ def push_deferred(w: Any, time: float, request: int, kind: int) -> None:
     deferred_at(w, index).kind = kind
 
 
-@part
+@feature(otherwise=None)
 def pop_deferred(w: Any) -> None:
     """Forget the first of the deferred events."""
     w.deferred_count -= 1

@@ -235,55 +235,60 @@ ADAPTER = np.dtype([("lora", _L), ("running", _L), ("used", _F)], align=True)
 INDEX = np.dtype([("index", _I)], align=True)
 COUNT = np.dtype([("count", _L)], align=True)
 
-WORLD = np.dtype(
-    [
-        # where the tables begin
-        *((table, _L) for table in TABLES),
-        ("ring_mask", _L),  # length - 1 of the ring of requests
-        ("id_mask", _L),
-        ("deferred_room", _L),
-        # everything that there is once
-        ("cursor", _L),  # the next request to arrive, counted from the first of the run
-        ("loaded", _L),  # requests in the ring or gone from it
-        ("flushed", _L),  # requests gone from it
-        ("demand_ends", _F),  # no turn is sent after it
-        ("gateway_head", _L),
-        ("gateway_tail", _L),
-        ("gateway_count", _L),
-        ("gateway_stuck", _L),  # 1: no server is open for its first request, until another one opens
-        ("exhausted", _L),  # 1: `loaded` is all there will be
-        ("gateway_timeout", _F),
-        ("client_timeout", _F),
-        ("plans", _L),  # servers in the heap of plans
-        ("deferred_count", _L),
-        ("order", _L),
-        ("open_count", _L),  # routable servers
-        ("open_decode", _L),  # of them, those that take requests from prefill servers
-        ("turn", _L),  # place in `open` of whoever is next
-        ("decode_turn", _L),  # the same for requests from prefill servers
-        ("router", _L),
-        ("signal_interval", _F),
-        ("next_refresh", _F),
-        ("queue_weight", _F),
-        ("kv_weight", _F),
-        ("prefix_weight", _F),
-        ("lora_weight", _F),
-        ("levels", _L),
-        ("jump", _L),
-        ("prefix_block_tokens", _L),
-        ("prefix_loaded", _L),  # ids in their ring or gone from it
-        ("now", _F),
-        ("sent", _L),
-        ("never_sent", _L),
-        ("restarted_tokens", _L),  # generated for requests that began again on another server
-        ("transferred_tokens", _L),
-        ("seats", _L),  # slots a server
-        ("node_room", _L),
-        ("bucket_room", _L),
-        ("adapter_room", _L),
-    ],
-    align=True,
-)
+_WORLD_FIELDS: list[tuple[str, type]] = [
+    # where the tables begin
+    *((table, _L) for table in TABLES),
+    ("ring_mask", _L),  # length - 1 of the ring of requests
+    ("id_mask", _L),
+    ("deferred_room", _L),
+    # everything that there is once
+    ("cursor", _L),  # the next request to arrive, counted from the first of the run
+    ("loaded", _L),  # requests in the ring or gone from it
+    ("flushed", _L),  # requests gone from it
+    ("demand_ends", _F),  # no turn is sent after it
+    ("gateway_head", _L),
+    ("gateway_tail", _L),
+    ("gateway_count", _L),
+    ("gateway_stuck", _L),  # 1: no server is open for its first request, until another one opens
+    ("exhausted", _L),  # 1: `loaded` is all there will be
+    ("gateway_timeout", _F),
+    ("client_timeout", _F),
+    ("plans", _L),  # servers in the heap of plans
+    ("deferred_count", _L),
+    ("order", _L),
+    ("open_count", _L),  # routable servers
+    ("open_decode", _L),  # of them, those that take requests from prefill servers
+    ("turn", _L),  # place in `open` of whoever is next
+    ("decode_turn", _L),  # the same for requests from prefill servers
+    ("router", _L),
+    ("signal_interval", _F),
+    ("next_refresh", _F),
+    ("queue_weight", _F),
+    ("kv_weight", _F),
+    ("prefix_weight", _F),
+    ("lora_weight", _F),
+    ("levels", _L),
+    ("jump", _L),
+    ("prefix_block_tokens", _L),
+    ("prefix_loaded", _L),  # ids in their ring or gone from it
+    ("now", _F),
+    ("sent", _L),
+    ("never_sent", _L),
+    ("restarted_tokens", _L),  # generated for requests that began again on another server
+    ("transferred_tokens", _L),
+    ("seats", _L),  # slots a server
+    ("node_room", _L),
+    ("bucket_room", _L),
+    ("adapter_room", _L),
+]
+
+WORLD = np.dtype([*_WORLD_FIELDS, ("has_features", _L)], align=True)
+WORLD_PLAIN = np.dtype([*_WORLD_FIELDS, ("is_plain", _L)], align=True)
+"""The same for runs that use no `feature`: of another type, for which less is compiled.
+
+Each has a last field that the other has not: numba takes a record that only has more fields for a subtype, and would
+run what was compiled for the other.
+"""
 
 
 class World(NamedTuple):
@@ -315,9 +320,9 @@ class World(NamedTuple):
     held: Any
 
 
-def new_world(models: Any, *, levels: int, ring: int, id_ring: int, prefix_block_tokens: int) -> World:
+def new_world(models: Any, *, levels: int, ring: int, id_ring: int, prefix_block_tokens: int, is_plain: bool) -> World:
     """No servers yet, no requests. models: MODEL records, the kinds of server that there may be."""
-    world = np.zeros(1, WORLD)
+    world = np.zeros(1, WORLD_PLAIN if is_plain else WORLD)
     world["gateway_head"] = world["gateway_tail"] = NONE
     world["gateway_timeout"] = world["client_timeout"] = world["demand_ends"] = np.inf
     world["levels"] = levels

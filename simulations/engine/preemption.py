@@ -8,6 +8,7 @@ from typing import Any
 from simulations.engine.blocks import blocks_of, take_blocks
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import finish_at, model_at, request_at, residue_at, server_at, slot_at
+from simulations.engine.features import feature
 from simulations.engine.finishes import find_finish, push_finish, remove_finish
 from simulations.engine.layout import BLOCK_TOKENS, NONE
 from simulations.engine.seats import leave_seat, stop_decoding
@@ -80,6 +81,12 @@ def _victim(w: Any, server: Any, by_priority: int) -> int:
     if not by_priority:
         last: int = server.last
         return last
+    return int(_least_urgent(w, server))
+
+
+@feature(otherwise=NONE)
+def _least_urgent(w: Any, server: Any) -> int:
+    """Of the running requests with the largest (priority, arrival) the first admitted."""
     worst: int = server.first
     index = slot_at(w, worst).next
     while index != NONE:
@@ -90,7 +97,7 @@ def _victim(w: Any, server: Any, by_priority: int) -> int:
     return worst
 
 
-@part
+@feature(otherwise=(0, 0))
 def _shift(w: Any, row: int, index: int, tokens: int) -> tuple[int, int]:
     """Let the slots from `index` on skip an iteration (-1 token), or not skip it after all (+1).
 

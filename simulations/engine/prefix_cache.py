@@ -16,6 +16,7 @@ import numpy as np
 
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import bucket_at, id_at, node_at, request_at, server_at
+from simulations.engine.features import feature
 from simulations.engine.layout import NONE
 
 
@@ -74,7 +75,7 @@ def push_run(w: Any, server: Any, count: int, owner: int) -> int:
     return node
 
 
-@part
+@feature(otherwise=None)
 def evict(w: Any, row: int, count: int) -> None:
     """Take so many free blocks, the least recently used first; what they held is lost."""
     server = server_at(w, row)

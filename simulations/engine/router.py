@@ -16,6 +16,7 @@ from simulations.engine.blocks import found_blocks, publish_generated
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import adapter_at, model_at, open_at, request_at, server_at
 from simulations.engine.completion import settle
+from simulations.engine.features import feature
 from simulations.engine.layout import BLOCK_TOKENS, DECODE, NONE, PREFILL
 
 ROUND_ROBIN, LEAST_OUTSTANDING, SCORED = range(3)
@@ -48,7 +49,7 @@ def route(w: Any, request: int, now: float) -> int:
         return best
     if w.signal_interval <= 0.0:
         refresh(w, now)
-    return _best_scored(w, request, now)
+    return int(_best_scored(w, request, now))
 
 
 @part
@@ -69,7 +70,7 @@ def refresh_if_due(w: Any, now: float) -> None:
         w.next_refresh = seen + w.signal_interval
 
 
-@part
+@feature(otherwise=None)
 def refresh(w: Any, now: float) -> None:
     """Let the router see every server's queue, batch and KV usage at `now`, before what happens at that instant."""
     for index in range(w.open_count):
@@ -81,7 +82,7 @@ def refresh(w: Any, now: float) -> None:
         server.seen_kv = 1.0 - server.free_blocks / model_at(w, server.model).kv_blocks
 
 
-@part
+@feature(otherwise=NONE)
 def _best_scored(w: Any, request: int, now: float) -> int:
     asked = request_at(w, request)
     excluded = PREFILL if asked.remote else DECODE

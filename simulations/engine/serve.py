@@ -8,6 +8,7 @@ from simulations.engine.cache_folder import entry, part
 from simulations.engine.cells import deferred_at, end_at, model_at, request_at, server_at
 from simulations.engine.completion import end_plan, send_next_turn, settle
 from simulations.engine.events import place_plan, pop_deferred, push_deferred
+from simulations.engine.features import feature
 from simulations.engine.layout import (
     ABORTED,
     ARRIVES,
@@ -193,7 +194,7 @@ def _leave_gateway(w: Any) -> None:
     request_at(w, request).place = NOWHERE
 
 
-@part
+@feature(otherwise=NONE)
 def _time_out(w: Any, request: int, kind: int, now: float) -> int:
     """A client, or the gateway, gives up on a request, unless that is over. Returns the server whose plan changed."""
     if request == NONE:  # it was over and gone from the ring when that was copied
