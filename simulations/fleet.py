@@ -132,12 +132,12 @@ class Fleet:
                 placement = self.cluster.pods[pod.name].placement
                 if placement is not None:
                     pod.starts = placement.starts_at
-            if pod.row is not None and pod.fails_at <= now_seconds:
+            if pod.row is not None and pod.fails_at <= now_seconds and not self._has_drained(pod):
                 self._crash(pod)
             if pod.row is None and pod.deleted is None and pod.ready_at <= now_seconds:
                 self._open(pod, "prefill" if pod in self.prefill_pods else self._role)
                 opened = True
-            if pod.deleted is not None and pod.ended is None and not self.outstanding(pod):
+            if self._has_drained(pod):
                 self._end(pod)
         if opened:
             self.engine.advance(now_seconds)  # what waits at the gateway is sent now
@@ -235,6 +235,10 @@ class Fleet:
         self.engine.remove(pod.row)
         pod.row = None
 
+    def _has_drained(self, pod: SimulatedPod) -> bool:
+        """Deleted, with nothing left to answer."""
+        return pod.deleted is not None and pod.ended is None and not self.outstanding(pod)
+
     def _end(self, pod: SimulatedPod) -> None:
         """A deleted pod has answered all it had."""
         assert pod.deleted is not None
@@ -312,5 +316,5 @@ def _server_model(scenario: Scenario) -> ServerModel:
         lora_load_seconds=serving.lora_load_seconds,
         prefix_caching=serving.prefix_caching,
         priority_scheduling=serving.priority_scheduling,
-        transfer_seconds_per_token=profile.kv_bytes_per_token / split.transfer_bytes_per_second if split else 0.0,
+        transfer_seconds_per_token=profile.kv_bytes_per_token / split.transfer_bytes_per_second if split else None,
     )

@@ -30,7 +30,7 @@ def admit_waiting(w: Any, row: int) -> None:
     server = server_at(w, row)
     seats = model_at(w, server.model).max_num_seqs
     if server.publishing > 0:
-        publish_generated(w, row)
+        publish_generated(w, row, server.admissions)
     for level in range(w.levels):
         head = 2 * (row * w.levels + level)
         before = NONE

@@ -35,17 +35,17 @@ def take_blocks(w: Any, row: int, count: int) -> None:
 
 
 @feature(otherwise=None)
-def give_cached_blocks(w: Any, row: int, index: int, tokens: int, taken: int, may_return: bool) -> None:
+def give_cached_blocks(w: Any, row: int, index: int, tokens: int, may_return: bool) -> None:
     """Free the blocks of a slot on a server that caches prefixes, the last first.
 
-    tokens: what it has computed. taken: blocks that it took for an iteration that it does not run.
-    may_return: it was preempted, and may find what is left of its own blocks when it is admitted again.
+    tokens: that it has blocks for. may_return: it was preempted, and may find what is left of its own blocks when it
+    is admitted again.
     """
     server = server_at(w, row)
     slot = slot_at(w, index)
     request = slot.request
     publish_blocks(w, row, index, tokens)
-    own = blocks_of(tokens) - slot.shared + taken
+    own = blocks_of(tokens) - slot.shared
     server.free_blocks += own
     full = max(tokens // BLOCK_TOKENS - slot.shared, 0) if may_return else 0
     push_run(w, server, own - full, NONE)
@@ -70,14 +70,31 @@ def publish_blocks(w: Any, row: int, index: int, tokens: int) -> None:
 
 
 @feature(otherwise=None)
-def publish_generated(w: Any, row: int) -> None:
-    """The same for every decoding slot of a server, with the token that the iteration now scheduled adds."""
+def publish_generated(w: Any, row: int, scheduled: int) -> None:
+    """The same for every decoding slot of a server, in the order in which their blocks became full.
+
+    The order says which of several blocks with the same content is found. It is that of the iterations, and in one
+    iteration that of admission: a block is known from when its last token is scheduled.
+
+    scheduled: slots up to that admission have a token in an iteration that is not booked.
+    """
     server = server_at(w, row)
-    index = server.first
-    while index != NONE:
-        if slot_at(w, index).decoding:
-            publish_blocks(w, row, index, slot_at(w, index).computed + server.decoded + 1)
-        index = slot_at(w, index).next
+    per_id = _blocks_per_id(w)
+    while True:
+        first = NONE
+        soonest = server.decoded + 2
+        index = server.first
+        while index != NONE:
+            slot = slot_at(w, index)
+            if slot.decoding and slot.shared < request_at(w, slot.request).prefix_count * per_id:
+                full = (slot.shared + 1) * BLOCK_TOKENS - slot.computed  # what `decoded` is then
+                if full < soonest and full <= server.decoded + (slot.admission <= scheduled):
+                    first = index
+                    soonest = full
+            index = slot.next
+        if first == NONE:
+            return
+        publish_blocks(w, row, first, (slot_at(w, first).shared + 1) * BLOCK_TOKENS)
 
 
 @feature(otherwise=(0, 0, 0, 0))

@@ -26,7 +26,7 @@ from simulations.engine.layout import (
     TTFT_BOUNDS,
 )
 from simulations.engine.plan import add_gap, add_gaps, blocks_for, boundary, boundary_at_or_after
-from simulations.engine.seats import leave_seat, stop_decoding
+from simulations.engine.seats import is_passed_over, leave_seat, stop_decoding
 
 
 @part
@@ -208,9 +208,13 @@ def _drop_aborted(w: Any, row: int) -> None:
     generated = slot.generated
     if slot.decoding:
         tokens += server.decoded
-        generated += server.decoded - 1
-        server.generation_tokens -= 1
-        add_gap(w, server.plan_seconds + (server.planned - 1) * server.plan_growth, -1)
+        generated += server.decoded
+        if is_passed_over(w, row, gone):
+            server.stalled -= 1
+        else:
+            generated -= 1
+            server.generation_tokens -= 1
+            add_gap(w, server.plan_seconds + (server.planned - 1) * server.plan_growth, -1)
         base = row * w.seats
         place = find_finish(w, base, server.decoding, gone)
         remove_finish(w, base, server.decoding, place)

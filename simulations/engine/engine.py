@@ -28,7 +28,7 @@ class ServerModel:
     overhead: of the API server, added to what the client sees before its first token.
     max_loras: adapters in one batch, 0 where adapters cost nothing. prefix_caching, priority_scheduling: vLLM's
     enable_prefix_caching and scheduling_policy="priority".
-    transfer_seconds_per_token: of a prompt's KV cache from a prefill to a decode server.
+    transfer_seconds_per_token: of a prompt's KV cache from a prefill to a decode server; None where there are none.
     """
 
     base: float
@@ -44,7 +44,7 @@ class ServerModel:
     lora_load_seconds: float = 0.0
     prefix_caching: bool = False
     priority_scheduling: bool = False
-    transfer_seconds_per_token: float = 0.0
+    transfer_seconds_per_token: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_num_seqs <= self.max_num_batched_tokens:
@@ -97,13 +97,13 @@ class Engine:
         table = np.zeros(len(models), layout.MODEL)
         for index, model in enumerate(models):
             for field in fields(model):
-                table[index][field.name] = getattr(model, field.name)
+                table[index][field.name] = getattr(model, field.name) or 0
         by_priority = any(model.priority_scheduling for model in models)
         self._is_plain = is_plain = not (
             table["prefix_caching"].any()
             or table["max_loras"].any()
             or by_priority
-            or table["transfer_seconds_per_token"].any()
+            or any(model.transfer_seconds_per_token is not None for model in models)
             or router.policy == "scored"
             or min(gateway_timeout_seconds, client_timeout_seconds) < np.inf
             or (first is not None and first.turns is not None)
@@ -204,7 +204,7 @@ class Engine:
 
     def add_server(self, pod: int, *, model: int = 0, role: str = "both") -> int:
         """An idle server that the router does not use yet. Returns its row."""
-        assert role == "both" or not self._is_plain, "disaggregation takes a transfer_seconds_per_token above 0"
+        assert role == "both" or not self._is_plain, f"a {role} server takes a transfer_seconds_per_token"
         if not self._free_rows:
             size = len(self._world.servers)
             self._world = layout.with_rows(self._world, 2 * size)

@@ -51,13 +51,11 @@ def _give_in_turn(w: Any, row: int, now: float) -> tuple[int, int, int]:
         following = slot.next
         while blocks > server.free_blocks:
             victim = _victim(w, server, model.priority_scheduling)
-            taken = 0
             if slot_at(w, victim).admission < slot.admission:  # it has its token of this iteration already
-                taken = _block_started(server, slot_at(w, victim))
                 budget += 1
             if victim == following:
                 following = slot_at(w, victim).next
-            _preempt(w, row, victim, taken, now)
+            _preempt(w, row, victim, slot.admission - 1, now)
             if victim == index:
                 stalled, tokens = _shift(w, row, following, -1)
                 return chunk, stalled, tokens
@@ -127,8 +125,11 @@ def _shift(w: Any, row: int, index: int, tokens: int) -> tuple[int, int]:
 
 
 @part
-def _preempt(w: Any, row: int, index: int, taken: int, now: float) -> None:
-    """Take all blocks of a running request, `taken` of them of this iteration; it waits to be recomputed."""
+def _preempt(w: Any, row: int, index: int, scheduled: int, now: float) -> None:
+    """Take all blocks of a running request; it waits to be recomputed.
+
+    scheduled: slots up to that admission have their token, and its block, of the iteration that is scheduled.
+    """
     server = server_at(w, row)
     slot = slot_at(w, index)
     request = slot.request
@@ -136,7 +137,7 @@ def _preempt(w: Any, row: int, index: int, taken: int, now: float) -> None:
     tokens = slot.computed
     generated = slot.generated
     if slot.decoding:
-        tokens += server.decoded
+        tokens += server.decoded + (slot.admission <= scheduled)
         generated += server.decoded
         base = row * w.seats
         place = find_finish(w, base, server.decoding, index)
@@ -146,5 +147,5 @@ def _preempt(w: Any, row: int, index: int, taken: int, now: float) -> None:
     asked.generated = generated
     asked.preemptions += 1
     server.preemptions += 1
-    leave_seat(w, row, index, tokens, taken, True)
+    leave_seat(w, row, index, tokens, scheduled, True)
     push_preempted(w, row, request)

@@ -108,7 +108,7 @@ def _best_scored(w: Any, request: int, now: float) -> int:
         if w.prefix_weight > 0.0 and asked.prefix_count > 0 and model_at(w, server.model).prefix_caching:
             settle(w, row, now, False)
             if server.publishing > 0:
-                publish_generated(w, row)
+                publish_generated(w, row, server.admissions)
             blocks = (asked.prompt_tokens + BLOCK_TOKENS - 1) // BLOCK_TOKENS
             score += w.prefix_weight * found_blocks(w, row, request) / blocks
         if w.lora_weight > 0.0 and asked.lora >= 0:

@@ -22,6 +22,7 @@ from simulations.engine.layout import (
     SLOT,
     World,
 )
+from simulations.engine.seats import is_passed_over
 from simulations.engine.serve import wait_at_gateway
 
 
@@ -98,7 +99,10 @@ def fail_row(worlds: Any, row: int, now: float, retries: bool) -> None:
     while index != NONE:
         following = slot_at(w, index).next
         slot = slot_at(w, index)
-        request_at(w, slot.request).generated = slot.generated + (server.decoded if slot.decoding else 0)
+        generated = slot.generated
+        if slot.decoding:  # one that is passed over has lost the token that the iteration would have booked
+            generated += server.decoded + (1 if is_passed_over(w, row, index) else 0)
+        request_at(w, slot.request).generated = generated
         _lose(w, slot.request, now, retries)
         index = following
     for level in range(w.levels):

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from simulations.engine.blocks import blocks_of, give_cached_blocks, ids_reach_further
+from simulations.engine.blocks import blocks_of, give_cached_blocks, ids_reach_further, publish_generated
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import adapter_at, model_at, request_at, residue_at, server_at, slot_at
+from simulations.engine.features import feature
 from simulations.engine.layout import NONE, NOWHERE, RUNNING
 
 
@@ -35,6 +36,17 @@ def take_seat(w: Any, row: int, request: int) -> int:
     return int(index)
 
 
+@feature(otherwise=False)
+def is_passed_over(w: Any, row: int, index: int) -> bool:
+    """Whether a decoding slot gets no token in the iteration under way: it is one of the last `stalled` that decode."""
+    stalled = server_at(w, row).stalled
+    decoding = 0
+    while stalled > 0 and index != NONE:
+        decoding += slot_at(w, index).decoding
+        index = slot_at(w, index).next
+    return bool(decoding <= stalled and stalled > 0)
+
+
 @part
 def schedule_chunk(w: Any, row: int, index: int, tokens: int) -> None:
     """Compute so many tokens of a slot's prompt in the next iteration."""
@@ -60,16 +72,22 @@ def stop_decoding(w: Any, row: int, index: int) -> None:
 
 
 @part
-def leave_seat(w: Any, row: int, index: int, tokens: int, taken: int, may_return: bool) -> None:
-    """Take a request that does not decode any more out of the batch: its blocks, its adapter, its seat."""
+def leave_seat(w: Any, row: int, index: int, tokens: int, scheduled: int, may_return: bool) -> None:
+    """Take a request that does not decode any more out of the batch: its blocks, its adapter, its seat.
+
+    tokens: that it has blocks for. scheduled: slots up to that admission have a token in an iteration that is not
+    booked. may_return: it was preempted.
+    """
     server = server_at(w, row)
     slot = slot_at(w, index)
     if model_at(w, server.model).prefix_caching:
+        if server.publishing > 0:
+            publish_generated(w, row, scheduled)
         if ids_reach_further(w, slot.request):
             server.publishing -= 1
-        give_cached_blocks(w, row, index, tokens, taken, may_return)
+        give_cached_blocks(w, row, index, tokens, may_return)
     else:
-        server.free_blocks += blocks_of(tokens) + taken
+        server.free_blocks += blocks_of(tokens)
     if slot.adapter != NONE:
         adapter_at(w, slot.adapter).running -= 1
         adapter_at(w, slot.adapter).used = w.now

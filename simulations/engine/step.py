@@ -7,7 +7,7 @@ max_num_seqs never exceeds it; so at most one running request has its prompt com
 from typing import Any
 
 from simulations.engine.admission import admit_waiting
-from simulations.engine.blocks import blocks_of, publish_blocks, take_blocks
+from simulations.engine.blocks import blocks_of, publish_blocks, publish_generated, take_blocks
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import finish_at, model_at, residue_at, server_at, slot_at
 from simulations.engine.layout import NONE
@@ -78,6 +78,8 @@ def _schedule_running(w: Any, row: int, now: float) -> bool:
         partial.blocks = blocks_of(partial.computed + chunk)
         schedule_chunk(w, row, index, chunk)
         if model_at(w, server.model).prefix_caching:
+            if server.publishing > 0:
+                publish_generated(w, row, server.admissions)
             publish_blocks(w, row, index, partial.computed + chunk)
     return preempted
 

@@ -70,9 +70,7 @@ def fleet_totals(fleet: "Fleet", scenario: "Scenario") -> FleetTotals:
         if nodes is None or node_price is None
         else nodes / 3600 * node_price,
         cold_start_seconds=tuple(
-            pod.first_ready_at - pod.created
-            for pod in fleet.pods
-            if pod.created > 0 and pod.first_ready_at is not None
+            pod.first_ready_at - pod.created for pod in fleet.pods if pod.created > 0 and pod.first_ready_at is not None
         ),
         preemptions=fleet.counted("preemptions"),
         itl_counts=fleet.engine.itl_counts,

@@ -48,9 +48,7 @@ def prefixes_of(ids: Sequence[Sequence[int]], block_tokens: int = 16) -> Prefixe
 
 def turns_of(next_request: Sequence[int], think_seconds: float = 0.0) -> Turns:
     """Who follows whom."""
-    return Turns(
-        next_request=np.array(next_request, np.int32), think_seconds=np.full(len(next_request), think_seconds)
-    )
+    return Turns(next_request=np.array(next_request, np.int32), think_seconds=np.full(len(next_request), think_seconds))
 
 
 @dataclass(frozen=True)

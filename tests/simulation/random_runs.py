@@ -5,7 +5,7 @@ can be enough of them. Step times have no common measure, so no two instants are
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,12 @@ ROUTERS = (
 
 @dataclass(frozen=True)
 class Run:
-    """scalings: (second, replicas) in order of time. looks: instants at which somebody advances time as well."""
+    """scalings: (second, replicas) in order of time. looks: instants at which somebody advances time as well.
 
-    scenario: Scenario
+    pieces: where the demand may be cut. Failures print the draws, seed included, and not the requests.
+    """
+
+    scenario: Scenario = field(repr=False)
     scalings: tuple[tuple[float, int], ...]
     looks: tuple[float, ...]
     pieces: tuple[int, ...]
@@ -63,9 +66,7 @@ def runs(draw: st.DrawFn, *, most_requests: int = 400) -> Run:
     scenario = Scenario(
         trace=trace,
         profile=_profile(draw),
-        lead_time=LeadTime(
-            start_median_seconds=2.1, load_median_seconds=1.3, sigma=0.4, warm_start_median_seconds=0.3
-        ),
+        lead_time=LeadTime(start_median_seconds=2.1, load_median_seconds=1.3, sigma=0.4, warm_start_median_seconds=0.3),
         initial_replicas=draw(st.integers(0, 3), label="initial replicas"),
         seed=seed % 1_000,
         router=draw(st.sampled_from(ROUTERS), label="router"),

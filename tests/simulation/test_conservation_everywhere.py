@@ -15,7 +15,7 @@ from simulations.scenario import Scenario
 LONGEST_SECONDS = 3_000.0
 """Of simulated time until everything must be answered: 400 requests of 20 tokens on one slow seat take 400 s."""
 
-SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 SAME = ("outcome", "replica", "generated", "preemptions", "cached_tokens", "number")
 CLOSE = ("arrival", "enqueued", "first_token", "finish")

@@ -25,8 +25,9 @@ from simulations.slo import SLO
 from simulations.trace import SHIPPED
 from simulations.trace_files import read_trace
 
+TRACE = read_trace(SHIPPED).first(600)
 SCENARIO = Scenario(
-    trace=read_trace(SHIPPED).first(600),
+    trace=TRACE,
     profile=PROFILES["llama-3.1-8b-fp8-l4"],
     slo=SLO(ttft_seconds=0.5, tpot_seconds=0.06),
     initial_replicas=4,
@@ -99,6 +100,6 @@ def test_a_run_written_as_it_goes_has_every_request_once(tmp_path: Path) -> None
     with RequestFile(path, SCENARIO.slo) as file:
         result = finished(RequestStream(SCENARIO.slo), file)
     table = pq.read_table(path)
-    assert len(table) == result.summary.requests == len(SCENARIO.trace)
-    assert table["arrival_seconds"].to_pylist() == SCENARIO.trace.arrival_seconds.tolist()
+    assert len(table) == result.summary.requests == len(TRACE)
+    assert table["arrival_seconds"].to_pylist() == TRACE.arrival_seconds.tolist()
     assert sum(table["good"].to_pylist()) == result.requests.good

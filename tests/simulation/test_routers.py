@@ -65,7 +65,8 @@ def test_round_robin_takes_turns_among_prefill_and_among_decode_servers() -> Non
     """Requests that come one by one alternate between the phases, and still see every server of both."""
     trace = trace_of(np.arange(8) * 20.0)
     roles = ["prefill", "prefill", "decode", "decode"]
-    engine = engine_with(trace, roles=roles, router=Router(policy="round-robin"))
+    model = model_with(base=1.0, transfer_seconds_per_token=0.0)
+    engine = engine_with(trace, model, roles=roles, router=Router(policy="round-robin"))
     rows = all_rows(engine)
     np.testing.assert_array_equal(rows["replica"], [2, 3] * 4)
     assert engine.servers["prompt_tokens"][:4].tolist() == [40, 40, 40, 40]

@@ -40,7 +40,7 @@ def test_figures_add_up(name: str) -> None:
     each = scenario()
     result = simulate(each, demo_policy(name, each, 20))
     summary = result.summary
-    assert summary.requests == len(each.trace)
+    assert summary.requests == each.trace.expected_requests
     assert not np.isnan(result.ttft_seconds).any(), "every request is answered before the run ends"
     assert summary.slo_attainment == pytest.approx(result.good.mean())
     assert summary.cost_usd == pytest.approx(summary.gpu_hours * each.price_per_gpu_hour)
