@@ -293,7 +293,7 @@ def _set_up() -> dict[str, float]:
                     check=True,
                     capture_output=True,
                     text=True,
-                    env={**os.environ, "NUMBA_CACHE_DIR": folder},
+                    env={**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONDONTWRITEBYTECODE": ""},
                 ).stdout
             )
             for _ in range(3)

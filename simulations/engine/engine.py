@@ -234,11 +234,11 @@ class Engine:
         ):
             self._more_deferred()
         rows.close_row(self._world, row)
-        rows.fail_row(self._world.world, row, now, retries)
+        rows.fail_row(self._world.world, row, float(now), retries)
 
     def advance(self, until: float) -> None:
         """Serve until `until` (seconds): what happens at that very instant is done, and servers show their state."""
-        while (status := advance(self._world.world, until)) != DONE:
+        while (status := advance(self._world.world, float(until))) != DONE:
             if status == NEEDS_REQUESTS:
                 piece = next(self._pieces, None)
                 if piece is None:

@@ -163,6 +163,7 @@ SERVER = np.dtype(
         ("plan_end", _F),
         ("step_start", _F),
         # totals
+        ("gap_bucket", _L),  # of the last plan's inter-token gaps
         ("last_finish", _F),
         ("busy_seconds", _F),
         ("iterations", _L),

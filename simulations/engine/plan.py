@@ -9,9 +9,15 @@ every case with the same iterations, preemptions and instants as one iteration a
 import math
 from typing import Any
 
+import numpy as np
+
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import gap_at, residue_at
 from simulations.latency_buckets import BUCKETS, BUCKETS_PER_E_FOLD, LOWEST_SECONDS, PER_LOWEST_SECOND
+
+_EDGES = LOWEST_SECONDS * np.exp(np.arange(BUCKETS + 1) / BUCKETS_PER_E_FOLD)
+_EDGES[0], _EDGES[-1] = -1.0, np.inf
+"""Shape (BUCKETS + 1,): bucket i of simulations.latency_buckets holds [edge i, edge i + 1)."""
 
 
 @part
@@ -87,20 +93,19 @@ def iterations_with_blocks(w: Any, row: int, decoding: int, first: int, wanted: 
 def add_gaps(w: Any, server: Any, iterations: int) -> None:
     """Count the inter-token gaps of the plan's next iterations: one a request with a token, as long as it lasts."""
     shortest = server.plan_seconds + server.completed * server.plan_growth
-    bucket = _latency_bucket(shortest)
+    bucket = server.gap_bucket  # most likely the same as the last time
+    if shortest < _EDGES[bucket] or shortest >= _EDGES[bucket + 1]:
+        bucket = _latency_bucket(shortest)
+        server.gap_bucket = bucket
     tokens = server.decoding - server.stalled
-    if iterations == 1 or _latency_bucket(shortest + (iterations - 1) * server.plan_growth) == bucket:
-        gap_at(w, bucket).count += iterations * tokens
-        return
+    longest = shortest + (iterations - 1) * server.plan_growth
     done = 0
-    while done < iterations:
-        bound = LOWEST_SECONDS * math.exp((bucket + 1.0) / BUCKETS_PER_E_FOLD)
-        fits = iterations
-        if shortest + (iterations - 1) * server.plan_growth >= bound and bucket < BUCKETS - 1:
-            fits = min(iterations, math.ceil((bound - shortest) / server.plan_growth))
+    while longest >= _EDGES[bucket + 1]:
+        fits = min(iterations, int(math.ceil((_EDGES[bucket + 1] - shortest) / server.plan_growth)))
         gap_at(w, bucket).count += max(fits - done, 0) * tokens
         done = max(fits, done)
         bucket += 1
+    gap_at(w, bucket).count += (iterations - done) * tokens
 
 
 @part

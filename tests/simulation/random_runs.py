@@ -41,6 +41,9 @@ class Run:
     looks: tuple[float, ...]
     pieces: tuple[int, ...]
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))  # else hypothesis prints every request
+
     def in_pieces(self) -> Scenario:
         """The same scenario, its demand given piece by piece."""
         assert isinstance(self.scenario.trace, Trace)

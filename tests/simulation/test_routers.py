@@ -114,15 +114,37 @@ def test_stale_signals_are_those_of_the_last_multiple_of_the_interval(seed: int,
     assert differed > 20, "stale signals must mislead often enough for the test to say something"
 
 
-def test_stale_signals_do_not_depend_on_who_looks_at_the_servers() -> None:
-    """A look in between books what is done by then; the router still sees the state of its own instant."""
-    router = Router(policy="scored", kv_weight=1.0, signal_interval_seconds=1.0)
-    trace = crowd(7)
-    undisturbed = all_rows(engine_with(trace, BUSY, servers=SERVERS, router=router))
-    engine = engine_with(trace, BUSY, servers=SERVERS, router=router)
-    for second in np.linspace(0.0, trace.duration_seconds, 997):
-        engine.advance(float(second))
-    np.testing.assert_array_equal(all_rows(engine)["replica"], undisturbed["replica"])
+FAST_AND_SLOW = (model_with(kv_blocks=20), model_with(kv_blocks=22, base=10.0))
+"""A server that fills a block every 16 s, and one whose 6 blocks are enough for the first 160 s."""
+
+
+def two_long_answers(arrival: float) -> Trace:
+    """One on each server of FAST_AND_SLOW, then a request that goes where less of the KV cache is used.
+
+    The first has 16 + k - 1 tokens in iteration k: 5 blocks of 20 until 65.0, 6 from then on, 8 from 97.0 on.
+    The second has 6 of 22.
+    """
+    return trace_of([0.0, 0.0, arrival], [16, 80, 10], [200, 20, 1])
+
+
+@pytest.mark.parametrize("looks", [(), (99.0,), (49.0, 51.0, 98.0, 99.4)])
+def test_stale_signals_do_not_depend_on_who_looks_at_the_servers(looks: tuple[float, ...]) -> None:
+    """Nothing happens between 50.0, when signals are seen, and 99.5. A look in between books what is done by then; the
+    router still sees 5 of 20 blocks, as at 50.0, and not the 8 of the moment."""
+    router = Router(policy="scored", kv_weight=1.0, signal_interval_seconds=50.0)
+    engine = engine_with(two_long_answers(99.5), *FAST_AND_SLOW, router=router)
+    for second in looks:
+        engine.advance(second)
+    assert all_rows(engine)["replica"].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("arrival", "replica"), [(64.9, 0), (65.0, 0), (65.1, 1)])
+@pytest.mark.parametrize("jump", [True, False])
+def test_an_arrival_at_an_iterations_end_sees_the_state_before_it(jump: bool, arrival: float, replica: int) -> None:
+    """The block that the iteration from 65.0 on takes is not taken yet, whether iterations are jumped over or not."""
+    router = Router(policy="scored", kv_weight=1.0)
+    engine = engine_with(two_long_answers(arrival), *FAST_AND_SLOW, router=router, jump=jump)
+    assert all_rows(engine)["replica"].tolist() == [0, 1, replica]
 
 
 def test_equal_scores_take_turns() -> None:
@@ -143,6 +165,19 @@ def test_prefix_aware_sends_a_follow_up_where_its_prefix_is() -> None:
     assert rows["replica"].tolist() == [first, second, first, second, first, other]
     assert first != second
     assert rows["cached_tokens"].tolist() == [0, 0, 32, 32, 48, 0]
+
+
+def test_prefix_aware_knows_what_was_generated_up_to_now() -> None:
+    """A prompt of 15 tokens fills no block; the first token of its answer does, in the iteration from 1.0 on.
+
+    Nobody waits on that server, and its seat is taken for many iterations to come.
+    """
+    for arrival, expected in ((0.5, 1), (15.5, 0)):
+        trace = trace_of([0.0, arrival], [15, 33], [60, 1], prefixes=prefixes_of([[1, 2, 3], [1, 2, 3]]))
+        model = model_with(prefix_caching=True, max_num_seqs=1)
+        router = Router(policy="scored", prefix_weight=1.0)
+        engine = engine_with(trace, model, servers=2, router=router)
+        assert all_rows(engine)["replica"].tolist() == [0, expected]
 
 
 @pytest.mark.parametrize(("queue_weight", "expected"), [(0.6, 1), (0.4, 0)])
