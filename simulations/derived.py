@@ -132,7 +132,7 @@ class DerivedSeries:
         return {name: value for name, value in quantiles.items() if value is not None}
 
 
-def cpu_cores(percent: Mapping[str, int]) -> dict[str, float]:
+def cpu_cores(percent: Mapping[str, float]) -> dict[str, float]:
     """Pod name -> CPU cores used since the last scrape: a model, not a measurement.
 
     0.1 core idle, and 0.9 core more while the engine's loop runs, which is while the GPU is busy (whole percent of

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from adapter.sources.catalogue import find_any_case
 from policies.snapshot import (
     NS_PER_SECOND,
@@ -26,6 +28,7 @@ from simulations.derived import AGGREGATES, DerivedSeries, cpu_cores
 from simulations.exporter import GPU_UTILIZATION, POD_SERIES, GpuSampler, vllm_table
 from simulations.fleet import Fleet
 from simulations.lead_time import generator
+from simulations.scenario import MetricFaults
 
 _FIRST_WINDOW_NS = 15 * NS_PER_SECOND
 
@@ -59,7 +62,8 @@ def is_simulated(query: MetricQuery) -> bool:
 class _Scrape:
     """What one round of scrapes found. at_ns: its whole second. window_ns: since the round before.
 
-    series: name -> pod -> value; the workload's own under the pod "". lost: pods that did not answer.
+    series: name -> pod -> value; the workload's own under the pod "". lost, lost_gpus: pods whose server, or the
+    exporter of whose GPU, did not answer.
     """
 
     readable_seconds: float
@@ -67,6 +71,35 @@ class _Scrape:
     window_ns: int
     series: dict[str, dict[str, float]]
     lost: frozenset[str]
+    lost_gpus: frozenset[str]
+
+
+Page = dict[str, float]
+"""Series -> value."""
+
+
+class _Exporters:
+    """What is received of pages: some not at all, some as they were at the scrape before."""
+
+    def __init__(self, faults: MetricFaults, chance: np.random.Generator) -> None:
+        self._faults = faults
+        self._chance = chance
+        self._before: dict[str, Page] = {}
+
+    def received(self, pages: dict[str, Page]) -> tuple[dict[str, Page], frozenset[str]]:
+        """Pod -> page, and the pods of which nothing was received. An exporter that repeats itself goes on doing so
+        from what it said."""
+        lost, stale = self._faults.loss_probability, self._faults.stale_probability
+        if not (lost or stale):
+            return pages, frozenset()
+        shown, received = {}, {}
+        for pod, page in pages.items():
+            loses, repeats = self._chance.random(2)
+            shown[pod] = self._before.get(pod, page) if repeats < stale else page
+            if loses >= lost:
+                received[pod] = shown[pod]
+        self._before = shown
+        return received, frozenset(shown.keys() - received.keys())
 
 
 class MetricPipeline:
@@ -79,12 +112,12 @@ class MetricPipeline:
     def __init__(self, fleet: Fleet, queries: Iterable[MetricQuery]) -> None:
         self._fleet = fleet
         self._faults = fleet.scenario.metrics
-        self._chance = generator(fleet.scenario.seed, "metric faults")
+        self._servers = _Exporters(self._faults, generator(fleet.scenario.seed, "metric faults"))
+        self._gpu_exporters = _Exporters(self._faults, generator(fleet.scenario.seed, "GPU metric faults"))
         self._gpus = GpuSampler()
         self._derived = DerivedSeries()
         self._wanted = {series_name(query.name) for query in queries}
         self._travelling: deque[_Scrape] = deque()
-        self._pages: dict[str, dict[str, float]] = {}
         self._samples: dict[str, dict[str, PodSample]] = {}
         self._scraped_ns: int | None = None
 
@@ -92,13 +125,14 @@ class MetricPipeline:
         """Read every page that answers now."""
         fleet = self._fleet
         self._gpus.sample(fleet)
-        pages = self._answers(self._read_pages())
+        pages, lost = self._servers.received(self._read_pages())
+        percent = {name: {GPU_UTILIZATION: float(value)} for name, value in self._gpus.percent().items()}
+        gpus, lost_gpus = self._gpu_exporters.received(percent)
         series: dict[str, dict[str, float]] = {}
         for name in self._wanted & POD_SERIES:
             series[name] = {pod: page[name] for pod, page in pages.items() if name in page}
-        percent = self._gpus.percent()
-        series[GPU_UTILIZATION] = {name: float(value) for name, value in percent.items()}
-        series["cpu"] = cpu_cores(percent)
+        series[GPU_UTILIZATION] = {pod: page[GPU_UTILIZATION] for pod, page in gpus.items()}
+        series["cpu"] = cpu_cores(series[GPU_UTILIZATION])
         if self._wanted & AGGREGATES:
             series |= {name: {"": value} for name, value in self._derived.scrape(fleet, pages).items()}
         self._travelling.append(
@@ -107,7 +141,8 @@ class MetricPipeline:
                 at_ns=fleet.now_ns // NS_PER_SECOND * NS_PER_SECOND,
                 window_ns=_FIRST_WINDOW_NS if self._scraped_ns is None else fleet.now_ns - self._scraped_ns,
                 series=series,
-                lost=frozenset(self._pages.keys() - pages.keys()),
+                lost=lost,
+                lost_gpus=lost_gpus,
             )
         )
         self._scraped_ns = fleet.now_ns
@@ -135,27 +170,13 @@ class MetricPipeline:
             pod.name: {name: values[index] for name, values in columns.items()} for index, pod in enumerate(serving)
         }
 
-    def _answers(self, pages: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        """The pages as they are received: some not at all, some as they were at the scrape before."""
-        before, self._pages = self._pages, pages
-        lost, stale = self._faults.loss_probability, self._faults.stale_probability
-        if not (lost or stale):
-            return pages
-        received = {}
-        for name, page in pages.items():
-            loses, repeats = self._chance.random(2)
-            if repeats < stale:
-                pages[name] = before.get(name, page)
-            if loses >= lost:
-                received[name] = pages[name]
-        return received
-
     def _read(self, scrape: _Scrape) -> None:
         """Let a scrape's values be seen. Of pods that did not answer, what was seen before stays."""
         window_ns = {"cpu": scrape.window_ns}
         for name, values in scrape.series.items():
             old = self._samples.get(name, {})
-            kept = {pod: old[pod] for pod in scrape.lost if pod in old}
+            lost = scrape.lost_gpus if name in (GPU_UTILIZATION, "cpu") else scrape.lost
+            kept = {pod: old[pod] for pod in lost if pod in old}
             self._samples[name] = kept | {
                 pod: _sample(value, scrape.at_ns, window_ns.get(name)) for pod, value in values.items()
             }

@@ -3,7 +3,7 @@
 Pieces are numpy structured arrays that have at least the fields of `ROW`, in any order and layout.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ Rows = NDArray[np.void]
 """Shape (requests,), with the fields of ROW."""
 
 PENDING, SERVED, REJECTED, TIMED_OUT, ABORTED, FAILED, NEVER_SENT = range(7)
+"""What became of a request: OUTCOMES says what each means."""
 
 OUTCOMES = (
     "pending",  # the run ended first
@@ -67,15 +68,3 @@ def latencies(rows: Rows) -> Latencies:
         tpot=(rows["finish"] - rows["first_token"]) / gaps,
         e2e=np.where(served, rows["finish"] - rows["arrival"], np.nan),
     )
-
-
-def piece_of(requests: Any) -> Rows:
-    """Rows from a record array that has some of the fields; the others say "nothing of the kind"."""
-    rows = np.zeros(len(requests), ROW)
-    rows["e2e_limit"] = np.nan
-    rows["replica"] = rows["lora"] = -1
-    known = requests.dtype.names
-    for name in ROW.names or ():
-        if name in known:
-            rows[name] = requests[name]
-    return rows

@@ -1,4 +1,4 @@
-"""Where compiled code is kept between runs, and the one decorator that compiles.
+"""Where compiled code is kept between runs, and the decorators that compile.
 
 numba notices an edit only in the file of the function that it compiles, not in the functions that this one calls.
 So the cache's folder is named after a hash of every source that is compiled: an edit anywhere is a new folder.
@@ -16,12 +16,14 @@ from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_COMPILED = (Path(__file__).parent, Path(__file__).parent.parent / "demand")
+_COMPILED = ("engine/*.py", "demand/*.py", "results/counting.py")
+"""Below simulations/: everything that is compiled is here."""
 
 
 def _folder() -> str:
     """Beside the sources where that can be written, as with .pyc files; else in the user's temporary folder."""
-    sources = sorted(path for folder in _COMPILED for path in folder.glob("*.py"))
+    simulations = Path(__file__).parent.parent
+    sources = sorted(path for pattern in _COMPILED for path in simulations.glob(pattern))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     beside = Path(__file__).parent / "__pycache__"
     if os.access(beside if beside.exists() else beside.parent, os.W_OK):

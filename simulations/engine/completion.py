@@ -9,15 +9,12 @@ from simulations.engine.events import push_deferred
 from simulations.engine.features import feature
 from simulations.engine.finishes import find_finish, push_finish, remove_finish
 from simulations.engine.layout import (
-    ABORTED,
     ARRIVES,
     E2E,
     E2E_BOUNDS,
     HISTOGRAM_WIDTH,
-    NEVER_SENT,
     NONE,
     PREFILL,
-    SERVED,
     TPOT,
     TPOT_BOUNDS,
     TRANSFERRED,
@@ -27,6 +24,7 @@ from simulations.engine.layout import (
 )
 from simulations.engine.plan import add_gap, add_gaps, blocks_for, boundary, boundary_at_or_after
 from simulations.engine.seats import is_passed_over, leave_seat, stop_decoding
+from simulations.request_rows import ABORTED, NEVER_SENT, SERVED
 
 
 @part

@@ -12,6 +12,7 @@ from simulations.engine.layout import BLOCK_TOKENS
 from simulations.engine.ring import PRIORITY_LEVELS, flushable, loaded, prefill_tokens_under_way
 from simulations.engine.router import LEAST_OUTSTANDING, ROUND_ROBIN, SCORED
 from simulations.engine.serve import DONE, NEEDS_REQUESTS, advance
+from simulations.request_rows import PENDING
 from simulations.trace import Demand, Trace
 
 ROLES = {"both": layout.BOTH, "prefill": layout.PREFILL, "decode": layout.DECODE}
@@ -175,7 +176,7 @@ class Engine:
         events = self._world.deferred[: int(once["deferred_count"])]
         held = int((servers["outstanding"] - servers["aborting"]).sum()) + int(once["gateway_count"])
         on_the_way = self._world.requests[events["request"][events["kind"] == layout.TRANSFERRED]]
-        travelling = int((on_the_way["outcome"] == layout.PENDING).sum())
+        travelling = int((on_the_way["outcome"] == PENDING).sum())
         return held + travelling + int(once["loaded"] - once["sent"] - once["never_sent"])
 
     @property

@@ -16,10 +16,6 @@ BLOCK_TOKENS = 16
 
 NONE = -1
 
-PENDING, SERVED, REJECTED, TIMED_OUT, ABORTED, FAILED, NEVER_SENT = range(7)
-"""What became of a request. REJECTED: can never fit the KV cache, as vLLM refuses it. TIMED_OUT: at the gateway, no
-replica ready. ABORTED: the client's own timeout. FAILED: its replica died. NEVER_SENT: its turn came after the end."""
-
 # Where a request is while it is not done with: it may only be forgotten when it is nowhere.
 NOWHERE, AT_GATEWAY, WAITING, RUNNING, TRANSFERRING = range(5)
 
@@ -258,7 +254,8 @@ _WORLD_FIELDS: list[tuple[str, type]] = [
     ("deferred_count", _L),
     ("order", _L),
     ("open_count", _L),  # routable servers
-    ("open_decode", _L),  # of them, those that take requests from prefill servers
+    ("open_prefill", _L),  # of them, those that only prefill
+    ("open_decode", _L),  # of them, those that only decode
     ("turn", _L),  # place in `open` of whoever is next
     ("decode_turn", _L),  # the same for requests from prefill servers
     ("router", _L),

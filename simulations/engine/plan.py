@@ -101,7 +101,7 @@ def add_gaps(w: Any, server: Any, iterations: int) -> None:
     longest = shortest + (iterations - 1) * server.plan_growth
     done = 0
     while longest >= _EDGES[bucket + 1]:
-        fits = min(iterations, int(math.ceil((_EDGES[bucket + 1] - shortest) / server.plan_growth)))
+        fits = min(iterations, math.ceil((_EDGES[bucket + 1] - shortest) / server.plan_growth))
         gap_at(w, bucket).count += max(fits - done, 0) * tokens
         done = max(fits, done)
         bucket += 1

@@ -11,7 +11,8 @@ import numpy as np
 from policies.errors import BadInput
 from simulations.engine.cache_folder import entry
 from simulations.engine.cells import request_at
-from simulations.engine.layout import COUNT, F8, I4, INDEX, NONE, NOWHERE, PENDING, REQUEST, WAITING, World, replaced
+from simulations.engine.layout import COUNT, F8, I4, INDEX, NONE, NOWHERE, REQUEST, WAITING, World, replaced
+from simulations.request_rows import PENDING
 from simulations.trace import Trace
 
 PRIORITY_LEVELS = 8

@@ -12,18 +12,18 @@ from simulations.engine.events import place_plan
 from simulations.engine.layout import (
     ADAPTER,
     DECODE,
-    FAILED,
     HISTOGRAM_WIDTH,
     NODE,
     NONE,
     NOWHERE,
-    PENDING,
+    PREFILL,
     SERVER,
     SLOT,
     World,
 )
 from simulations.engine.seats import is_passed_over
 from simulations.engine.serve import wait_at_gateway
+from simulations.request_rows import FAILED, PENDING
 
 
 def new_server(world: World, row: int, *, model: int, role: int, pod: int) -> None:
@@ -73,6 +73,7 @@ def open_row(world: World, row: int) -> None:
     world.servers["routable"][row] = 1
     world.open["index"][once["open_count"]] = row
     once["open_count"] += 1
+    once["open_prefill"] += world.servers[row]["role"] == PREFILL
     once["open_decode"] += world.servers[row]["role"] == DECODE
     once["gateway_stuck"] = 0
 
@@ -86,6 +87,7 @@ def close_row(world: World, row: int) -> None:
         kept = rows[rows != row]
         world.open["index"][: len(kept)] = kept
         once["open_count"] = len(kept)
+        once["open_prefill"] -= world.servers[row]["role"] == PREFILL
         once["open_decode"] -= world.servers[row]["role"] == DECODE
 
 

@@ -10,17 +10,13 @@ from simulations.engine.completion import end_plan, send_next_turn, settle
 from simulations.engine.events import place_plan, pop_deferred, push_deferred
 from simulations.engine.features import feature
 from simulations.engine.layout import (
-    ABORTED,
     ARRIVES,
     AT_GATEWAY,
     BLOCK_TOKENS,
     GATEWAY_TIMES_OUT,
     NONE,
     NOWHERE,
-    PENDING,
-    REJECTED,
     RUNNING,
-    TIMED_OUT,
     TIMES_OUT,
     TRANSFERRED,
     WAITING,
@@ -29,6 +25,7 @@ from simulations.engine.plan import cut
 from simulations.engine.router import refresh_if_due, route
 from simulations.engine.step import begin_plan
 from simulations.engine.waiting import drop_waiting, push_back
+from simulations.request_rows import ABORTED, PENDING, REJECTED, TIMED_OUT
 
 DONE, NEEDS_REQUESTS, NEEDS_ROOM = range(3)
 
@@ -65,7 +62,8 @@ def advance(worlds: Any, until: float) -> int:
         request = NONE
         begins = False
         if releasing:
-            request = w.gateway_head
+            request = _first_to_leave(w)
+            w.gateway_stuck = 1 if request == NONE else 0
         elif arrives <= due and arrives <= ends:
             request = w.cursor & mask
             w.cursor += 1
@@ -90,10 +88,7 @@ def advance(worlds: Any, until: float) -> int:
         if request != NONE:
             row = route(w, request, now)
             if releasing:
-                if row == NONE:
-                    w.gateway_stuck = 1
-                else:
-                    _leave_gateway(w)
+                _drop_at_gateway(w, request)
             elif row == NONE:
                 wait_at_gateway(w, request, now)
             if row != NONE:
@@ -184,14 +179,15 @@ def wait_at_gateway(w: Any, request: int, now: float) -> None:
 
 
 @part
-def _leave_gateway(w: Any) -> None:
-    """The first request at the gateway has a server."""
+def _first_to_leave(w: Any) -> int:
+    """The first request at the gateway for whose phase a server is open, NONE if there is none."""
     request = w.gateway_head
-    w.gateway_head = request_at(w, request).successor
-    if w.gateway_head == NONE:
-        w.gateway_tail = NONE
-    w.gateway_count -= 1
-    request_at(w, request).place = NOWHERE
+    while request != NONE:
+        unfit = w.open_prefill if request_at(w, request).remote else w.open_decode
+        if w.open_count > unfit:
+            break
+        request = request_at(w, request).successor
+    return int(request)
 
 
 @feature(otherwise=NONE)

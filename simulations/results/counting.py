@@ -1,16 +1,14 @@
-"""The compiled loop that adds rows to counters and histograms: one pass, nothing kept of a row.
-
-It reaches no name outside this file but its own constants, because numba's cache notices only edits of this file.
-"""
+"""The compiled loop that adds rows to counters and histograms: one pass, nothing kept of a row."""
 
 import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-SERVED, NEVER_SENT = 1, 6
+from simulations.engine.cache_folder import entry
+from simulations.request_rows import NEVER_SENT, SERVED
+
 TTFT, TPOT, E2E = 0, 1, 2
 
 # Columns of `totals`.
@@ -22,7 +20,7 @@ ARRIVALS, FINISHED, GOOD_ARRIVALS, PROMPT_TOKENS, OUTPUT_TOKENS, GENERATED = ran
 MINUTES = 6
 
 
-@njit(cache=True, error_model="numpy")
+@entry
 def count_rows(
     rows: Any,
     first: int,

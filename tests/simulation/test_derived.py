@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from policies.capacity.profile import PROFILES
 from policies.snapshot import NS_PER_SECOND, ExternalMetric, MetricError, MetricQuery, PodMetrics
 from simulations.derived import AGGREGATES, cpu_cores, histogram_quantile
-from simulations.engine.layout import PENDING, TTFT_BOUNDS
+from simulations.engine.layout import TTFT_BOUNDS
 from simulations.exporter import vllm_series
 from simulations.fleet import Fleet
 from simulations.lead_time import LeadTime
 from simulations.pipeline import MetricPipeline
+from simulations.request_rows import PENDING
 from simulations.scenario import Scenario
 from simulations.trace import Trace
 

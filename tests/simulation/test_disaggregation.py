@@ -106,6 +106,20 @@ def test_without_a_decode_server_what_was_prefilled_waits_at_the_gateway() -> No
     assert rows["first_token"].tolist() == pytest.approx([10.0 + 1.01 + 0.25])
 
 
+def test_at_the_gateway_each_phase_waits_for_its_own_servers() -> None:
+    """The first request is prefilled and waits for a decode server; the prompts behind it need not."""
+    engine = engine_with(trace_of([0.0, 5.0, 20.0], 100, 2), MODEL, roles=["prefill"])
+    engine.advance(4.0)
+    engine.close(0)
+    engine.advance(6.0)
+    assert engine.gateway_queue == 2
+    engine.open(engine.add_server(1, role="prefill"))
+    engine.advance(30.0)
+    assert engine.servers["prompt_tokens"][1] == 200
+    engine.open(engine.add_server(2, role="decode"))
+    assert (all_rows(engine)["outcome"] == SERVED).all()
+
+
 @pytest.mark.parametrize("policy", ["round-robin", "least-outstanding", "scored"])
 def test_prompts_go_to_prefill_servers_and_answers_come_from_decode_servers(policy: str) -> None:
     """Whatever the router; a hundred requests at random on two and three servers, and all tokens are accounted for."""

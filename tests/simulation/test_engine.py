@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from policies.errors import BadInput
 from simulations.engine import Engine, Router, ServerModel
-from simulations.engine.layout import BLOCK_TOKENS, E2E, NONE, PENDING, REJECTED, SERVED, TPOT, TTFT
+from simulations.engine.layout import BLOCK_TOKENS, E2E, NONE, TPOT, TTFT
+from simulations.request_rows import PENDING, REJECTED, SERVED
 from simulations.trace import SHIPPED, Demand, Trace
 from simulations.trace_files import read_trace
 

@@ -16,8 +16,8 @@ from reference.server import ReferenceModel, ReferenceRequest, ReferenceResult, 
 from reference_workloads import GRID_SECONDS, Workload, workloads
 
 from simulations.engine import Engine, ServerModel
-from simulations.engine.layout import ABORTED, REJECTED, SERVED
 from simulations.latency_buckets import bucket_of
+from simulations.request_rows import ABORTED, REJECTED, SERVED
 from simulations.trace import Prefixes, Trace
 
 OUTCOMES = {"served": SERVED, "rejected": REJECTED, "aborted": ABORTED}

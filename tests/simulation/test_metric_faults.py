@@ -186,3 +186,14 @@ def test_an_external_query_sees_one_value_a_pod() -> None:
     assert isinstance(pods, PodMetrics)
     assert isinstance(values, ExternalMetric)
     assert sorted(values.values_milli) == sorted(sample.value_milli for sample in pods.samples.values())
+
+
+@pytest.mark.parametrize("name", ["DCGM_FI_DEV_GPU_UTIL", "cpu"])
+def test_the_exporters_of_gpus_have_the_same_faults(name: str) -> None:
+    """A policy on GPU utilization is not spared what its rivals get."""
+    query = MetricQuery(type="Resource" if name == "cpu" else "Pods", name=name)
+    each = fleet(MetricFaults(loss_probability=1.0))
+    pipeline = MetricPipeline(each, [query])
+    each.advance(EVERY)
+    pipeline.scrape()
+    assert isinstance(pipeline.snapshot([query]).observations[query], MetricError)

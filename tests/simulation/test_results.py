@@ -14,7 +14,6 @@ from policies.decision import Decision
 from simulations.fleet import Fleet
 from simulations.latency_buckets import RELATIVE_ERROR
 from simulations.report.time_plots import time_plots
-from simulations.request_rows import piece_of
 from simulations.results import Recorder, Result
 from simulations.results.collector import Collector
 from simulations.results.parquet import RequestFile
@@ -42,7 +41,7 @@ def finished(collector: Collector, file: RequestFile | None = None) -> Result:
         fleet.advance(second)
         fleet.scale(replicas)
         recorder.record(Decision(desired_replicas=replicas, reason="ReadyForNewScale", message=f"{replicas} asked"))
-    for piece in np.array_split(piece_of(np.concatenate(list(fleet.take()))), 3):
+    for piece in np.array_split(np.concatenate(list(fleet.take())), 3):
         recorder.take(piece)
     return recorder.result()
 

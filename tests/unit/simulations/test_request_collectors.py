@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulations.latency_buckets import RELATIVE_ERROR
-from simulations.request_rows import NEVER_SENT, OUTCOMES, ROW, SERVED, Rows, piece_of
-from simulations.results import counting
+from simulations.request_rows import NEVER_SENT, ROW, SERVED, Rows
 from simulations.results.collector import MOST_KEPT_REQUESTS, Collector, collector_for
 from simulations.results.intervals import Intervals
 from simulations.results.percentiles import Percentiles
@@ -151,22 +150,8 @@ def test_memory_given_to_a_collector_may_be_reused(random_rows: RandomRows) -> N
     assert table.totals() == expected
 
 
-def test_a_record_array_with_fewer_fields_says_nothing_of_the_others() -> None:
-    some = np.zeros(2, [("arrival", np.float64), ("outcome", np.int32)]).view(np.recarray)
-    some.arrival = [1.0, 2.0]
-    piece = piece_of(some)
-    assert piece["arrival"].tolist() == [1.0, 2.0]
-    assert piece["replica"].tolist() == piece["lora"].tolist() == [-1, -1]
-    assert np.isnan(piece["e2e_limit"]).all()
-
-
 def test_the_size_chooses_and_a_person_may_overrule() -> None:
     assert isinstance(collector_for(MOST_KEPT_REQUESTS, SLOS[0]), RequestTable)
     assert isinstance(collector_for(MOST_KEPT_REQUESTS + 1, SLOS[0]), RequestStream)
     assert isinstance(collector_for(1e9, SLOS[0], keep=True), RequestTable)
     assert isinstance(collector_for(1, SLOS[0], keep=False), RequestStream)
-
-
-def test_the_compiled_loop_knows_the_outcomes_codes() -> None:
-    assert OUTCOMES[counting.SERVED] == "served"
-    assert OUTCOMES[counting.NEVER_SENT] == "never_sent"
