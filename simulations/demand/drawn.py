@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from policies.errors import BadInput
 from simulations.demand.arrival_sampling import F8, I4, arrivals_until
 from simulations.demand.processes import Processes, streams
@@ -21,7 +22,6 @@ PIECE_REQUESTS = 2**17
 """Requests of a piece, about: 2 MB, so that a piece stays in a core's cache while it is drawn."""
 
 _BOUNDARY_STEPS = 20_000
-BLOCK_TOKENS = 16
 
 
 class LengthSampler(Protocol):

@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from simulations.trace import Prefixes, offsets_of
-
-BLOCK_TOKENS = 16
 
 
 def history_prefixes(

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from policies.errors import BadInput
 from policies.snapshot import NS_PER_SECOND
-from simulations.demand.history import BLOCK_TOKENS, history_prefixes
+from simulations.demand.history import history_prefixes
 from simulations.trace import Prefixes, Trace, offsets_of
 
 MAX_TOKENS = 10_000_000

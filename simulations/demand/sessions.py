@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from policies.errors import BadInput
 from simulations.demand.drawn import START_NS, Lengths, arrivals
-from simulations.demand.history import BLOCK_TOKENS, history_prefixes
+from simulations.demand.history import history_prefixes
 from simulations.demand.lengths import generators
 from simulations.demand.processes import Processes
 from simulations.demand.think_time import ThinkTime

@@ -5,6 +5,7 @@ Source: vllm v1/core/sched/scheduler.py, `schedule`, "Next, schedule the WAITING
 
 from typing import Any
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from simulations.engine.adapters import find_adapter, use_adapter
 from simulations.engine.blocks import (
     blocks_of,
@@ -17,7 +18,7 @@ from simulations.engine.blocks import (
 )
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import model_at, queue_at, request_at, server_at, slot_at
-from simulations.engine.layout import BLOCK_TOKENS, NONE
+from simulations.engine.layout import NONE
 from simulations.engine.seats import schedule_chunk, take_seat
 from simulations.engine.waiting import unlink
 

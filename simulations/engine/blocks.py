@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import held_at, model_at, node_at, request_at, server_at, slot_at
 from simulations.engine.features import feature
-from simulations.engine.layout import BLOCK_TOKENS, NONE
+from simulations.engine.layout import NONE
 from simulations.engine.prefix_cache import (
     evict,
     find,

@@ -7,7 +7,7 @@ from simulations.engine.cache_folder import part
 from simulations.engine.cells import count_at, finish_at, model_at, request_at, residue_at, server_at, slot_at
 from simulations.engine.events import push_deferred
 from simulations.engine.features import feature
-from simulations.engine.finishes import find_finish, push_finish, remove_finish
+from simulations.engine.finishes import push_finish, remove_finish
 from simulations.engine.layout import (
     ARRIVES,
     E2E,
@@ -23,7 +23,7 @@ from simulations.engine.layout import (
     TTFT_BOUNDS,
 )
 from simulations.engine.plan import add_gap, add_gaps, blocks_for, boundary, boundary_at_or_after
-from simulations.engine.seats import is_passed_over, leave_seat, stop_decoding
+from simulations.engine.seats import interrupt_decoding, is_passed_over, leave_seat, stop_decoding
 from simulations.request_rows import ABORTED, NEVER_SENT, SERVED
 
 
@@ -137,11 +137,10 @@ def _hand_over(w: Any, row: int, index: int, now: float) -> None:
     server.prompt_tokens += asked.prompt_tokens
     server.last_finish = now
     leave_seat(w, row, index, slot.computed, 0, False)
-    server_at(w, row).outstanding -= 1
+    server.outstanding -= 1
     asked.remote = 1
     asked.place = TRANSFERRING
     asked.row = NONE
-    w.transferred_tokens += asked.prompt_tokens
     seconds = asked.prompt_tokens * model_at(w, server.model).transfer_seconds_per_token
     push_deferred(w, now + seconds, request, TRANSFERRED)
 
@@ -155,7 +154,7 @@ def _finish(w: Any, row: int, index: int, tokens: int, now: float) -> None:
     asked = request_at(w, request)
     asked.generated = slot.output
     leave_seat(w, row, index, tokens, 0, False)
-    server_at(w, row).outstanding -= 1
+    server.outstanding -= 1
     server.last_finish = now
     asked.finish = now + model_at(w, server.model).overhead
     asked.outcome = SERVED
@@ -213,10 +212,7 @@ def _drop_aborted(w: Any, row: int) -> None:
             generated -= 1
             server.generation_tokens -= 1
             add_gap(w, server.plan_seconds + (server.planned - 1) * server.plan_growth, -1)
-        base = row * w.seats
-        place = find_finish(w, base, server.decoding, gone)
-        remove_finish(w, base, server.decoding, place)
-        stop_decoding(w, row, gone)
+        interrupt_decoding(w, row, gone)
     else:
         tokens += slot.scheduled
         if server.prefilling == gone:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from policies.errors import BadInput
 from simulations.engine import layout, rows
-from simulations.engine.layout import BLOCK_TOKENS
 from simulations.engine.ring import PRIORITY_LEVELS, flushable, loaded, prefill_tokens_under_way
 from simulations.engine.router import LEAST_OUTSTANDING, ROUND_ROBIN, SCORED
 from simulations.engine.serve import DONE, NEEDS_REQUESTS, advance

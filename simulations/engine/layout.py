@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from simulations.latency_buckets import BUCKETS
-
-BLOCK_TOKENS = 16
-"""Tokens of one KV block, vLLM's default block_size on CUDA."""
 
 NONE = -1
 
@@ -179,7 +177,6 @@ SERVER = np.dtype(
         ("vacant_node", _L),
         # what the router last saw of it
         ("seen_waiting", _L),
-        ("seen_running", _L),
         ("seen_kv", _F),
     ],
     align=True,
@@ -273,7 +270,6 @@ _WORLD_FIELDS: list[tuple[str, type]] = [
     ("sent", _L),
     ("never_sent", _L),
     ("restarted_tokens", _L),  # generated for requests that began again on another server
-    ("transferred_tokens", _L),
     ("seats", _L),  # slots a server
     ("node_room", _L),
     ("bucket_room", _L),

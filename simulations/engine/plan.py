@@ -49,16 +49,14 @@ def boundary_at_or_after(server: Any, time: float) -> int:
 
 
 @part
-def cut(server: Any, now: float) -> bool:
+def cut(server: Any, now: float) -> None:
     """End the plan with the first iteration that ends at or after `now`: the batch may change there."""
     if server.planned <= server.completed + 1:
-        return False
+        return
     iterations = max(boundary_at_or_after(server, now), server.completed + 1)
-    if iterations >= server.planned:
-        return False
-    server.planned = iterations
-    server.plan_end = boundary(server, iterations)
-    return True
+    if iterations < server.planned:
+        server.planned = iterations
+        server.plan_end = boundary(server, iterations)
 
 
 @part
@@ -95,7 +93,7 @@ def add_gaps(w: Any, server: Any, iterations: int) -> None:
     shortest = server.plan_seconds + server.completed * server.plan_growth
     bucket = server.gap_bucket  # most likely the same as the last time
     if shortest < _EDGES[bucket] or shortest >= _EDGES[bucket + 1]:
-        bucket = _latency_bucket(shortest)
+        bucket = latency_bucket(shortest)
         server.gap_bucket = bucket
     tokens = server.decoding - server.stalled
     longest = shortest + (iterations - 1) * server.plan_growth
@@ -111,10 +109,10 @@ def add_gaps(w: Any, server: Any, iterations: int) -> None:
 @part
 def add_gap(w: Any, seconds: float, count: int) -> None:
     """Count a gap of one request: after a preemption (1), or that nobody saw (-1)."""
-    gap_at(w, _latency_bucket(seconds)).count += count
+    gap_at(w, latency_bucket(seconds)).count += count
 
 
 @part
-def _latency_bucket(seconds: float) -> int:
+def latency_bucket(seconds: float) -> int:
     """simulations.latency_buckets.bucket_of, for one."""
     return min(int(math.log(max(seconds, LOWEST_SECONDS) * PER_LOWEST_SECOND) * BUCKETS_PER_E_FOLD), BUCKETS - 1)

@@ -5,13 +5,14 @@ Source: vllm v1/core/sched/scheduler.py, `schedule`, "First, schedule the RUNNIN
 
 from typing import Any
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from simulations.engine.blocks import blocks_of, take_blocks
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import finish_at, model_at, request_at, residue_at, server_at, slot_at
 from simulations.engine.features import feature
 from simulations.engine.finishes import find_finish, push_finish, remove_finish
-from simulations.engine.layout import BLOCK_TOKENS, NONE
-from simulations.engine.seats import leave_seat, stop_decoding
+from simulations.engine.layout import NONE
+from simulations.engine.seats import interrupt_decoding, leave_seat
 from simulations.engine.waiting import push_preempted
 
 
@@ -139,10 +140,7 @@ def _preempt(w: Any, row: int, index: int, scheduled: int, now: float) -> None:
     if slot.decoding:
         tokens += server.decoded + (slot.admission <= scheduled)
         generated += server.decoded
-        base = row * w.seats
-        place = find_finish(w, base, server.decoding, index)
-        remove_finish(w, base, server.decoding, place)
-        stop_decoding(w, row, index)
+        interrupt_decoding(w, row, index)
         asked.last_token = now
     asked.generated = generated
     asked.preemptions += 1

@@ -12,12 +12,13 @@ than their age.
 import math
 from typing import Any
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from simulations.engine.blocks import found_blocks, publish_generated
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import adapter_at, model_at, open_at, request_at, server_at
 from simulations.engine.completion import settle
 from simulations.engine.features import feature
-from simulations.engine.layout import BLOCK_TOKENS, DECODE, NONE, PREFILL
+from simulations.engine.layout import DECODE, NONE, PREFILL
 
 ROUND_ROBIN, LEAST_OUTSTANDING, SCORED = range(3)
 
@@ -78,7 +79,6 @@ def refresh(w: Any, now: float) -> None:
         settle(w, row, now, False)
         server = server_at(w, row)
         server.seen_waiting = server.waiting
-        server.seen_running = server.running
         server.seen_kv = 1.0 - server.free_blocks / model_at(w, server.model).kv_blocks
 
 

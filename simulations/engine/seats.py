@@ -6,6 +6,7 @@ from simulations.engine.blocks import blocks_of, give_cached_blocks, ids_reach_f
 from simulations.engine.cache_folder import part
 from simulations.engine.cells import adapter_at, model_at, request_at, residue_at, server_at, slot_at
 from simulations.engine.features import feature
+from simulations.engine.finishes import find_finish, remove_finish
 from simulations.engine.layout import NONE, NOWHERE, RUNNING
 
 
@@ -59,6 +60,15 @@ def schedule_chunk(w: Any, row: int, index: int, tokens: int) -> None:
     server.step_prefill_tokens += tokens
     server.step_context_pairs += tokens * (slot.computed + 0.5 * tokens)
     server.step_kv_tokens += slot.computed + tokens
+
+
+@part
+def interrupt_decoding(w: Any, row: int, index: int) -> None:
+    """Take a slot out of the heap of those that decode, and out of the sums over them."""
+    base = row * w.seats
+    decoding = server_at(w, row).decoding
+    remove_finish(w, base, decoding, find_finish(w, base, decoding, index))
+    stop_decoding(w, row, index)
 
 
 @part

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from simulations.engine.blocks import forget_own
 from simulations.engine.cache_folder import entry, part
 from simulations.engine.cells import deferred_at, end_at, model_at, request_at, server_at
@@ -12,7 +13,6 @@ from simulations.engine.features import feature
 from simulations.engine.layout import (
     ARRIVES,
     AT_GATEWAY,
-    BLOCK_TOKENS,
     GATEWAY_TIMES_OUT,
     NONE,
     NOWHERE,
@@ -151,7 +151,7 @@ def _enqueue(w: Any, row: int, request: int, now: float) -> bool:
         asked.finish = now
         send_next_turn(w, request, now)
         return False
-    server_at(w, row).outstanding += 1
+    server.outstanding += 1
     push_back(w, row, request)
     if not server.in_step:
         return True

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulations.engine.cache_folder import entry
+from simulations.engine.plan import latency_bucket
 from simulations.request_rows import NEVER_SENT, SERVED
 
 TTFT, TPOT, E2E = 0, 1, 2
@@ -25,7 +26,6 @@ def count_rows(
     rows: Any,
     first: int,
     limits: tuple[float, float, float],
-    buckets: tuple[float, float],
     interval_seconds: float,
     outcomes: NDArray[np.int64],
     totals: NDArray[np.int64],
@@ -37,14 +37,13 @@ def count_rows(
 ) -> int:
     """Count rows from `first` on; returns the first that belongs to a minute after the window, or len(rows).
 
-    limits: the SLO's TTFT, TPOT, E2E in seconds. buckets: lowest seconds and buckets per e-fold of the histograms.
+    limits: the SLO's TTFT, TPOT, E2E in seconds.
     outcomes: by code. totals, minutes: columns as above, minutes by number since the start. seconds: sums of TTFT,
     TPOT and E2E; counts: their histograms, (3, buckets). window: the same for the open minutes,
     (open, 3, buckets), minute m in row m % open, those from `first_open` on; what comes later for a closed minute
     is counted in all but these, and in totals[LATE].
     """
     open_minutes = len(window)
-    last_bucket = counts.shape[1] - 1
     latency = np.empty(3, np.float64)
     for index in range(first, len(rows)):
         row = rows[index]
@@ -93,7 +92,7 @@ def count_rows(
             value = latency[kind]
             if not math.isnan(value):
                 seconds[kind] += value
-                bucket = min(int(math.log(max(value, buckets[0]) / buckets[0]) * buckets[1]), last_bucket)
+                bucket = latency_bucket(value)
                 counts[kind, bucket] += 1
                 if is_open:
                     window[slot, kind, bucket] += 1

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from simulations.latency_buckets import BUCKETS, BUCKETS_PER_E_FOLD, LOWEST_SECONDS, quantiles
+from simulations.latency_buckets import BUCKETS, quantiles
 from simulations.request_rows import OUTCOMES, Rows
 from simulations.results import counting
 from simulations.results.intervals import F8, INTERVAL_SECONDS, LEVELS, Intervals
@@ -51,7 +51,6 @@ class RequestStream:
                 rows,
                 first,
                 self._limits,
-                (LOWEST_SECONDS, float(BUCKETS_PER_E_FOLD)),
                 INTERVAL_SECONDS,
                 self._outcomes,
                 self._totals,

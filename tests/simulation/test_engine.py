@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from policies.capacity.kv_cache import BLOCK_TOKENS
 from policies.errors import BadInput
 from simulations.engine import Engine, Router, ServerModel
-from simulations.engine.layout import BLOCK_TOKENS, E2E, NONE, TPOT, TTFT
+from simulations.engine.layout import E2E, NONE, TPOT, TTFT
 from simulations.request_rows import PENDING, REJECTED, SERVED
 from simulations.trace import SHIPPED, Demand, Trace
 from simulations.trace_files import read_trace
