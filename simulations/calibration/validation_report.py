@@ -55,7 +55,7 @@ def _figure(judged: Sequence[Judged], metric: str) -> Any:
                 for row in rows
             ],
         )
-    plot.update_layout(height=420, hovermode="closest")
+    plot.update_layout(height=440, hovermode="closest", legend={"y": 1.02, "yanchor": "bottom"})
     ticks = [digit * 10**power for power in range(-2, 7) for digit in (1, 2, 3, 5)]
     axis = {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
     plot.update_xaxes(**axis)
