@@ -1,123 +1,152 @@
-"""One collection: read the targets, fetch their pages, put the samples in the store."""
+"""What every source last gave, and which of it the store serves."""
 
-import asyncio
 import logging
-import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import aiohttp
-
-from adapter.sources.attribution import Page, attribute
-from adapter.sources.catalogue import SERIES_NAMES
-from adapter.sources.exposition import MalformedPage, parse_exposition
-from adapter.sources.scrape import SourceUnavailable, fetch_page
-from adapter.sources.targets import Target, TargetSet, TargetsFile
-from adapter.store import Store
+from adapter.failover import Choice, choose
+from adapter.sources.pods import Pods
+from adapter.sources.rule import Rule
+from adapter.sources.series import NS_PER_SECOND, PodKey, Series
+from adapter.sources.source import Reading, SourceUnavailable
+from adapter.store import Store, Table
 
 logger = logging.getLogger(__name__)
-_NAMES = frozenset(series.name for series in SERIES_NAMES)
+_FORGET_SECONDS = 600.0
+"""Beyond max age: how long a pod's series that its source no longer gives is remembered. A pod that exists and
+says nothing holds back sums over it; after ten minutes it is taken for one that has stopped to serve."""
 
 
 @dataclass(frozen=True, slots=True)
-class ScrapeCounts:
-    """How one target fared since it was first listed. up: whether the last scrape succeeded."""
+class SourceSpec:
+    """One configured source. lag_seconds: how old its samples may be when they arrive, on top of max age."""
 
-    successes: int = 0
-    failures: int = 0
-    up: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """What one collection did. failures: reason -> pages. seconds: how long it took on the wall."""
-
-    targets: int
-    scraped: int
-    failures: Mapping[str, int]
-    seconds: float
+    name: str
+    lag_seconds: float
 
 
 class Collector:
-    """Fills the store. Collections must not overlap.
+    """Keeps one table for each source and rule, and publishes the chosen one.
 
-    counts: of the targets now listed. collected: whether any collection is complete.
+    failures: (source, rule name) -> why the last collection gave nothing for it.
+    queries: (source, rule name) -> what was asked. unavailable: source -> why all of it was not to be had.
+    notes: (source, reason) -> troubles counted since the start. outcomes: (source, "success" or "failure") ->
+    collections.
     """
 
-    def __init__(
-        self,
-        *,
-        targets_file: TargetsFile,
-        store: Store,
-        session: aiohttp.ClientSession,
-        scrape_timeout_seconds: float,
-        max_concurrent_scrapes: int,
-    ) -> None:
-        self.counts: Mapping[Target, ScrapeCounts] = {}
-        self.collected = False
-        self._targets_file = targets_file
+    def __init__(self, store: Store, sources: Sequence[SourceSpec], *, failback_after_seconds: float) -> None:
+        self.failures: dict[tuple[str, str], str] = {}
+        self.queries: dict[tuple[str, str], str] = {}
+        self.unavailable: dict[str, str] = {}
+        self.notes: Counter[tuple[str, str]] = Counter()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
         self._store = store
-        self._session = session
-        self._timeout_seconds = scrape_timeout_seconds
-        self._places = asyncio.Semaphore(max_concurrent_scrapes)
-        self._fault: str | None = None
+        self._sources = {source.name: source for source in sources}
+        self._failback_after_seconds = failback_after_seconds
+        self._tables: dict[str, dict[str, Table]] = {}
+        self._choices: dict[str, Choice] = {}
+        self._rules: dict[str, Rule] = {}
 
-    async def collect(self, now_ns: int) -> Collection:
-        """Scrape every target once; now_ns is the time of the samples that carry none of their own.
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The rules in use."""
+        return tuple(self._rules.values())
 
-        A page that fails is counted and logged, never raised. Raises BadTargets only if the targets file
-        has never been good.
+    def set_rules(self, rules: Sequence[Rule]) -> None:
+        """Serve these rules from now on. What a changed rule was made of is forgotten."""
+        kept = {rule.name: rule for rule in rules}
+        gone = {name for name, rule in self._rules.items() if kept.get(name) != rule}
+        for name in gone:
+            self._tables.pop(name, None)
+            self._choices.pop(name, None)
+        self.failures = {key: why for key, why in self.failures.items() if key[1] in kept}
+        self.queries = {key: query for key, query in self.queries.items() if key[1] in kept}
+        self._rules = kept
+        self._store.keep_only(kept.keys() - gone)
+
+    def tables(self, rule: str) -> Mapping[str, Table]:
+        """Source -> its last table of the rule."""
+        return self._tables.get(rule, {})
+
+    def choice(self, rule: str) -> Choice:
+        return self._choices.get(rule, Choice())
+
+    def order(self, rule: Rule) -> Sequence[str]:
+        """Names of the sources that the rule may be served from, by priority."""
+        return [name for name in rule.sources if name in self._sources] if rule.sources else list(self._sources)
+
+    def on_reading(self, source: str, outcome: Reading | SourceUnavailable, pods: Pods, now_ns: int) -> None:
+        """Take in what one collection of one source gave, and choose anew for every rule.
+
+        A source that was not to be had keeps its tables, which age. pods: those that exist now.
         """
-        started = time.perf_counter()
-        targets = await asyncio.to_thread(self._targets_file.read)
-        self._report_fault(self._targets_file.fault)
-        results = await asyncio.gather(*(self._scrape(target, targets, now_ns) for target in targets.targets))
-        outcomes = dict(zip(targets.targets, results, strict=True))
-        scraped = {target: page for target, page in outcomes.items() if not isinstance(page, str)}
-        self._store.update(targets, scraped)
-        self.counts = {target: self._counted(target, target in scraped) for target in targets.targets}
-        self.collected = True
-        collection = Collection(
-            targets=len(targets.targets),
-            scraped=len(scraped),
-            failures=Counter(reason for reason in results if isinstance(reason, str)),
-            seconds=time.perf_counter() - started,
+        failed = isinstance(outcome, SourceUnavailable)
+        self.outcomes[source, "failure" if failed else "success"] += 1
+        if isinstance(outcome, SourceUnavailable):
+            self._report(source, str(outcome))
+            self.unavailable[source] = str(outcome)
+            self.notes[source, outcome.reason] += 1
+        else:
+            if self.unavailable.pop(source, None) is not None:
+                logger.info("source is back: source=%s", source)
+            self._take_in(source, outcome, pods, now_ns)
+        for rule in self._rules.values():
+            self._publish(rule, now_ns)
+
+    def _take_in(self, source: str, reading: Reading, pods: Pods, now_ns: int) -> None:
+        spec = self._sources[source]
+        self.queries |= {(source, name): query for name, query in reading.queries.items()}
+        self.notes.update({(source, reason): count for reason, count in reading.notes.items()})
+        for name in self._rules:
+            self.failures.pop((source, name), None)
+        for name, failure in reading.failures.items():
+            self.failures[source, name] = str(failure)
+            self.notes[source, failure.reason] += 1
+        for name, rule in self._rules.items():  # one that was removed while the source was asked is passed over
+            tables = self._tables.setdefault(name, {})
+            before = tables.get(source)
+            series = reading.series.get(name)
+            if series is None:
+                if before is None or reading.answered is None or name in reading.failures:
+                    continue
+                series = ()  # every page was read, and none has it any more
+            kept = _carried_over(before, series, reading, pods, now_ns) if before is not None else []
+            tables[source] = Table(rule, [*series, *kept], source=source, lag_seconds=spec.lag_seconds)
+
+    def _publish(self, rule: Rule, now_ns: int) -> None:
+        tables = self.tables(rule.name)
+        before = self.choice(rule.name)
+        after = choose(
+            before, self.order(rule), tables, now_ns=now_ns, failback_after_seconds=self._failback_after_seconds
         )
-        logger.info(
-            "collection targets=%d scraped=%d failed=%d series=%d seconds=%.3f",
-            collection.targets,
-            collection.scraped,
-            collection.targets - collection.scraped,
-            self._store.series_count(),
-            collection.seconds,
-        )
-        return collection
+        self._choices[rule.name] = after
+        if after.source is None:
+            return
+        if before.source is not None and before.source != after.source:
+            logger.warning("metric changes its source: metric=%s from=%s to=%s", rule.name, before.source, after.source)
+        table = tables[after.source]
+        if self._store.table(rule.name) is not table:
+            self._store.publish(table)
 
-    async def _scrape(self, target: Target, targets: TargetSet, now_ns: int) -> Page | str:
-        """The target's page, or one word for why there is none."""
-        try:
-            async with self._places:
-                text = await fetch_page(self._session, target.url, timeout_seconds=self._timeout_seconds)
-            samples = parse_exposition(text, names=_NAMES)
-        except SourceUnavailable as error:
-            self._report_failure(target, str(error))
-            return error.reason
-        except MalformedPage as error:
-            self._report_failure(target, f"{target.url}: {error}")
-            return "malformed"
-        return attribute(samples, target=target, pods=targets.pods, scraped_at_ns=now_ns)
+    def _report(self, source: str, message: str) -> None:
+        if source not in self.unavailable:  # once, when it begins
+            logger.warning("source not available, its last samples age: source=%s: %s", source, message)
 
-    def _counted(self, target: Target, up: bool) -> ScrapeCounts:
-        before = self.counts.get(target, ScrapeCounts())
-        return ScrapeCounts(before.successes + up, before.failures + (not up), up)
 
-    def _report_failure(self, target: Target, message: str) -> None:
-        before = self.counts.get(target)
-        if before is None or before.up:  # once, when it begins
-            logger.warning("scrape failed, keeping the last samples until their max age: %s", message)
+def _carried_over(
+    before: Table, series: Sequence[Series], reading: Reading, pods: Pods, now_ns: int
+) -> Sequence[Series]:
+    """Series of pods that exist but that the source has nothing about this time: they age, they do not vanish.
 
-    def _report_fault(self, fault: str | None) -> None:
-        if fault != self._fault and fault is not None:
-            logger.error("targets file not usable, keeping the last good targets: %s", fault)
-        self._fault = fault
+    A scrape that timed out, or a backend that lost a target, is not a pod without load.
+    """
+    there = {one.pod for one in series}
+    forget_ns = before.max_age_ns + round(_FORGET_SECONDS * NS_PER_SECOND)
+
+    def is_kept(pod: PodKey | None) -> bool:
+        if pod is None or pod in there or pod not in pods:
+            return False
+        return reading.answered is None or pod not in reading.answered
+
+    return [one for one in before.series if is_kept(one.pod) and now_ns - one.at_ns <= forget_ns]

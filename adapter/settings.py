@@ -1,62 +1,159 @@
-"""What an operator sets."""
+"""The configuration file of the adapter: one section for each of its parts."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from adapter.auth.settings import AuthenticationSettings, AuthorizationSettings, ServingCertificateSettings
 from adapter.errors import BadInput
+from adapter.http_server.limits import HttpLimits
+from adapter.names.on_demand import OnDemandSettings
+from adapter.pass_through.settings import PassThroughSettings
+from adapter.sources.cloud_monitoring.settings import CloudMonitoringSettings
+from adapter.sources.kubernetes.settings import KubernetesSettings
+from adapter.sources.prometheus.settings import PrometheusSettings
+from adapter.sources.scrape_settings import ScrapeSettings
+from adapter.sources.section import Section
 
 
-class AdapterSettings(BaseModel):
-    """The adapter's settings; `read_settings` turns what people type into one, or into one clear line."""
+_LAGS_SECONDS = {"scrape": 0.0, "prometheus": 60.0, "cloudMonitoring": 240.0}
+_Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$")]
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field("0.0.0.0", min_length=1)  # noqa: S104
+class ServerSettings(Section):
+    """Where the adapter listens."""
+
+    host: str = Field("0.0.0.0", min_length=1, max_length=253)  # noqa: S104
     """Address to listen on. All by default: the API server comes from another node."""
     port: int = Field(6443, ge=0, le=65535)
-    """TCP port; 0 takes a free one. 6443 is what other metrics adapters use."""
-    tls_cert_file: Path
-    """PEM serving certificate, with its chain."""
-    tls_key_file: Path
-    """PEM private key of tls_cert_file, without a passphrase."""
-    client_ca_file: Path
-    """PEM bundle of the CAs whose client certificates are accepted."""
-    allowed_names: tuple[str, ...] = ()
-    """Common names accepted in client certificates; none means any that the CA has signed."""
-    targets_file: Path
-    """JSON list of the pages to scrape; read anew at each collection."""
-    collection_interval_seconds: float = Field(15.0, ge=1.0, le=3600.0)
-    """Seconds between collections. 15 is the HPA's own period."""
-    scrape_timeout_seconds: float = Field(2.0, ge=0.1, le=30.0)
-    """Seconds for one page. A healthy page takes milliseconds."""
-    max_age_seconds: float = Field(60.0, ge=1.0, le=3600.0)
-    """Seconds until a sample counts as missing. Four collections at the default interval: the HPA never
-    looks at a sample's age, so the adapter must."""
-    max_concurrent_scrapes: int = Field(64, ge=1, le=1000)
-    """Pages fetched at a time, which bounds sockets and memory (8 MB a page at worst)."""
+    """TCP port, 0 to 65535; 0 takes a free one. 6443 is what other metrics adapters use."""
+    http: HttpLimits = HttpLimits()
+    """What a client may take of the server."""
+
+
+class DiscoverySettings(Section):
+    """Which pods exist and where their pages are: from the cluster, or from a file."""
+
+    kubernetes: KubernetesSettings | None = None
+    """Pods, Services and monitors are watched: the default."""
+    targets_file: Path | None = None
+    """JSON in the shape of Prometheus' file_sd, read anew at each collection. For use without a cluster."""
 
     @model_validator(mode="after")
-    def _ages_outlast_collections(self) -> Self:
-        if self.max_age_seconds < self.collection_interval_seconds:
-            raise BadInput(
-                f"max_age_seconds: was {self.max_age_seconds:g}, must be at least "
-                f"collection_interval_seconds ({self.collection_interval_seconds:g}), "
-                "or every value is missing between collections; raise it"
-            )
+    def _one_of_them(self) -> Self:
+        if self.kubernetes is not None and self.targets_file is not None:
+            raise BadInput(": kubernetes and targetsFile are both given, must be one; remove the other")
         return self
 
 
-def read_settings(values: Mapping[str, object]) -> AdapterSettings:
-    """Settings from field names and values. Raises BadInput with the first fault."""
-    try:
-        return AdapterSettings.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if isinstance(fault := first.get("ctx", {}).get("error"), BadInput):
-            raise BadInput(str(fault)) from error
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        raise BadInput(f"{field}: was {first['input']!r}, {message}") from error
+class SourceSettings(Section):
+    """One source of metrics: exactly one of scrape, prometheus and cloudMonitoring."""
+
+    name: _Name | None = None
+    """What rules, reports and metrics call it; unique. Default: the kind."""
+    scrape: ScrapeSettings | None = None
+    prometheus: PrometheusSettings | None = None
+    cloud_monitoring: CloudMonitoringSettings | None = None
+    lag_seconds: float | None = Field(None, ge=0.0, le=3600.0)
+    """How old its samples may be when they arrive, 0 to 3600, on top of a rule's maxAgeSeconds. Default: 0 for
+    scrape; 60 for prometheus, its own default scrape interval; 240 for cloudMonitoring, which shows GKE's metrics
+    up to that late."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [kind for kind in _LAGS_SECONDS if self._of(kind) is not None]
+        if len(given) != 1:
+            raise BadInput(
+                f": had {' and '.join(given) or 'no kind'}, must have exactly one of "
+                f"{', '.join(_LAGS_SECONDS)}; correct it (for defaults write `scrape: {{}}`)"
+            )
+        return self
+
+    @property
+    def kind(self) -> str:
+        return next(kind for kind in _LAGS_SECONDS if self._of(kind) is not None)
+
+    @property
+    def named(self) -> str:
+        """The name, or what stands for it."""
+        return self.name or self.kind
+
+    @property
+    def lag(self) -> float:
+        """Seconds."""
+        return _LAGS_SECONDS[self.kind] if self.lag_seconds is None else self.lag_seconds
+
+    @property
+    def interval_seconds(self) -> float:
+        """From one collection to the next."""
+        section = self.scrape or self.prometheus or self.cloud_monitoring
+        assert section is not None
+        return section.interval_seconds
+
+    def _of(self, kind: str) -> object:
+        return {
+            "scrape": self.scrape,
+            "prometheus": self.prometheus,
+            "cloudMonitoring": self.cloud_monitoring,
+        }[kind]
+
+
+class CrossNamespace(Section):
+    """A permission to read other namespaces' series as External metrics."""
+
+    namespace: str = Field(min_length=1, max_length=63)
+    """Who may read; "*" for every namespace."""
+    may_read: tuple[str, ...] = Field(min_length=1)
+    """Whose series; "*" for all."""
+
+
+class TenancySettings(Section):
+    """A namespace sees its own series, and what is allowed here."""
+
+    cross_namespace: tuple[CrossNamespace, ...] = ()
+    """Further permissions. Rules can give one too, for their own series (visibleTo)."""
+
+
+class PlaceSettings(Section):
+    """Where the cluster is, as Cloud Monitoring's resource labels name it: so that an HPA which selects by
+    resource.labels.project_id, location or cluster finds scraped series too."""
+
+    project: str = Field("", max_length=100)
+    location: str = Field("", max_length=100)
+    cluster: str = Field("", max_length=100)
+
+
+class AdapterSettings(Section):
+    """The whole file."""
+
+    api_version: Literal["adapter.leadtime.dev/v1alpha1"] = "adapter.leadtime.dev/v1alpha1"
+    kind: Literal["AdapterConfiguration"] = "AdapterConfiguration"
+    server: ServerSettings = ServerSettings()
+    serving_certificate: ServingCertificateSettings = ServingCertificateSettings()
+    authentication: AuthenticationSettings = Field(default_factory=lambda: AuthenticationSettings.model_validate({}))
+    authorization: AuthorizationSettings = AuthorizationSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
+    sources: tuple[SourceSettings, ...] = Field((SourceSettings(scrape=ScrapeSettings()),), min_length=1, max_length=20)
+    """In order of priority. Default: pods are scraped, nothing else is needed."""
+    failback_seconds: float = Field(60.0, ge=0.0, le=3600.0)
+    """Seconds for which a better source must have been good before it is returned to, 0 to 3600. A minute: four
+    collections in a row."""
+    rules: tuple[Path, ...] = ()
+    """Files and folders of rules, beside the built-in ones; read anew when they change."""
+    on_demand: OnDemandSettings = OnDemandSettings()
+    """Metrics of Cloud Monitoring that no rule names. Without a cloudMonitoring source it does nothing."""
+    tenancy: TenancySettings = TenancySettings()
+    pass_through: PassThroughSettings | None = None
+    """Another external-metrics server, for names that are not ours."""
+    place: PlaceSettings = PlaceSettings()
+    """Default: what the first cloudMonitoring source says."""
+
+    @field_validator("sources")
+    @classmethod
+    def _names_are_unique(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        names = [source.named for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadInput(f": name {name!r} was there twice, must be once; give one entry another `name`")
+        return sources

@@ -1,67 +1,135 @@
 """Samples in memory: the only thing a request reads."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
-from adapter.sources.attribution import Page, Series
-from adapter.sources.targets import PodKey, Target, TargetSet
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-NS_PER_SECOND = 1_000_000_000
+from adapter.sources.pods import PodInfo, Pods
+from adapter.sources.rule import Rule
+from adapter.sources.series import NS_PER_SECOND, PodKey, Series
+
+_NO_PODS: Pods = MappingProxyType({})
+
+
+class Table:
+    """All series of one rule from one source, as one collection gave them; never changed afterwards.
+
+    max_age_ns: beyond it a sample is stale: the rule's max age and what the source's samples may lag behind.
+    memo: where readers keep what they worked out for these pods; it goes with the table.
+    Indexes are made at their first use: a table that nobody asks for costs nothing.
+    """
+
+    __slots__ = ("_by_namespace", "_by_pod", "max_age_ns", "memo", "rule", "series", "source")
+
+    def __init__(self, rule: Rule, series: Sequence[Series], *, source: str, lag_seconds: float) -> None:
+        self.rule = rule
+        self.series = series
+        self.source = source
+        self.max_age_ns = round((rule.max_age_seconds + lag_seconds) * NS_PER_SECOND)
+        self.memo: dict[Hashable, tuple[PodIndex, dict[str, list[Series]]]] = {}
+        self._by_pod: dict[str, dict[str, list[Series]]] | None = None
+        self._by_namespace: dict[str, list[Series]] | None = None
+
+    def by_pod(self, namespace: str) -> Mapping[str, Sequence[Series]]:
+        """Pod name -> its series, of the namespace's pods."""
+        if self._by_pod is None:
+            index: dict[str, dict[str, list[Series]]] = {}
+            for one in self.series:
+                if one.pod is not None:
+                    index.setdefault(one.pod.namespace, {}).setdefault(one.pod.name, []).append(one)
+            self._by_pod = index
+        return self._by_pod.get(namespace, {})
+
+    def in_namespace(self, namespace: str) -> Sequence[Series]:
+        """The namespace's series, of pods or of none; "" gives those of no namespace."""
+        if self._by_namespace is None:
+            index: dict[str, list[Series]] = {}
+            for one in self.series:
+                index.setdefault(namespace_of(one), []).append(one)
+            self._by_namespace = index
+        return self._by_namespace.get(namespace, ())
+
+    def namespaces(self) -> Iterable[str]:
+        """Every namespace that has series here, "" for none."""
+        self.in_namespace("")
+        assert self._by_namespace is not None
+        return self._by_namespace
+
+
+class PodIndex:
+    """One instant's pods, found by namespace and label without walking over all of them."""
+
+    __slots__ = ("_by_label", "_by_namespace", "pods")
+
+    def __init__(self, pods: Pods) -> None:
+        self.pods = pods
+        self._by_namespace: dict[str, dict[str, PodInfo]] | None = None
+        self._by_label: dict[tuple[str, str], dict[str, list[str]]] = {}
+
+    def in_namespace(self, namespace: str) -> Mapping[str, PodInfo]:
+        """Pod name -> pod."""
+        if self._by_namespace is None:
+            index: dict[str, dict[str, PodInfo]] = {}
+            for key, info in self.pods.items():
+                index.setdefault(key.namespace, {})[key.name] = info
+            self._by_namespace = index
+        return self._by_namespace.get(namespace, {})
+
+    def labelled(self, namespace: str, key: str, values: Iterable[str]) -> list[str]:
+        """Names of the namespace's pods whose label `key` has one of the values."""
+        index = self._by_label.get((namespace, key))
+        if index is None:
+            index = {}
+            for name, info in self.in_namespace(namespace).items():
+                value = info.labels.get(key)
+                if value is not None:
+                    index.setdefault(value, []).append(name)
+            self._by_label[namespace, key] = index
+        return [name for value in values for name in index.get(value, ())]
 
 
 class Store:
-    """The last collection's series, by namespace, metric and pod.
+    """The tables now served, and the pods that exist.
 
-    A pod or target that is no longer listed is gone at once. A target that could not be scraped keeps its
-    last page, whose samples are missing as soon as they are older than max_age_ns.
+    A pod that ended is gone at once: its series are passed over by whoever reads.
     """
 
-    def __init__(self, *, max_age_ns: int) -> None:
-        self._max_age_ns = max_age_ns
-        self._pods: Mapping[PodKey, Mapping[str, str]] = {}
-        self._pages: dict[Target, Page] = {}
-        self._index: dict[tuple[str, str], dict[str, tuple[Series, ...]]] = {}
+    def __init__(self) -> None:
+        self.pods = PodIndex(_NO_PODS)
+        self._tables: dict[str, Table] = {}
 
-    def update(self, targets: TargetSet, scraped: Mapping[Target, Page]) -> None:
-        """Replace everything by one collection. scraped: the pages that could be had."""
-        self._pages = {
-            target: page
-            for target in targets.targets
-            if (page := scraped.get(target, self._pages.get(target))) is not None
-        }
-        index: dict[tuple[str, str], dict[str, tuple[Series, ...]]] = {}
-        for page in self._pages.values():
-            for (pod, metric), series in page.items():
-                if pod in targets.pods:
-                    by_pod = index.setdefault((pod.namespace, metric), {})
-                    by_pod[pod.name] = by_pod.get(pod.name, ()) + series
-        self._pods, self._index = targets.pods, index
+    def publish(self, table: Table) -> None:
+        """Serve this table for its rule from now on."""
+        self._tables[table.rule.name] = table
 
-    def by_pod(self, namespace: str, metric: str) -> Mapping[str, tuple[Series, ...]]:
-        """Every pod's series of one metric (current name), by pod name, whatever their age."""
-        return self._index.get((namespace, metric), {})
+    def keep_only(self, rules: Iterable[str]) -> None:
+        """Forget the tables of all other rules."""
+        names = set(rules)
+        self._tables = {name: table for name, table in self._tables.items() if name in names}
 
-    def pod_labels(self, pod: PodKey) -> Mapping[str, str]:
-        """The pod's own labels, as the targets give them."""
-        return self._pods.get(pod, {})
+    def set_pods(self, pods: Pods) -> None:
+        if pods is not self.pods.pods:
+            self.pods = PodIndex(pods)
 
-    def why_missing(self, series: Sequence[Series], now_ns: int) -> str | None:
-        """Why these series (one or more) have no value at now_ns; None if they do.
+    def table(self, rule: str) -> Table | None:
+        """The rule's table; None before its first."""
+        return self._tables.get(rule)
 
-        One series without a value makes the pod's value unknown: a sum or mean over the others would be
-        too low, and a load that reads too low scales down.
-        """
-        age_ns = now_ns - min(one.at_ns for one in series)
-        if age_ns > self._max_age_ns:
-            return f"last sample {age_ns / NS_PER_SECOND:.0f} s old, max age {self._max_age_ns / NS_PER_SECOND:g} s"
-        if any(one.value is None for one in series):
-            return "its page gives NaN or an infinity, which is no value"
-        return None
+    def tables(self) -> Iterable[Table]:
+        return self._tables.values()
 
-    def series_count(self) -> int:
-        """Series held, whatever their age."""
-        return sum(len(series) for by_pod in self._index.values() for series in by_pod.values())
+    def pod(self, key: PodKey | None) -> PodInfo | None:
+        """The pod, None if it does not exist."""
+        return self.pods.pods.get(key) if key is not None else None
 
-    def oldest_at_ns(self) -> int | None:
-        """Time of the oldest sample held; None if none is."""
-        ats = (one.at_ns for by_pod in self._index.values() for series in by_pod.values() for one in series)
-        return min(ats, default=None)
+
+def namespace_of(series: Series) -> str:
+    """The namespace that a series belongs to: its pod's, else what its resource or labels say, else ""."""
+    if series.pod is not None:
+        return series.pod.namespace
+    for labels in (series.resource_labels, series.labels):
+        for key in ("namespace", "namespace_name", "exported_namespace"):
+            if value := labels.get(key):
+                return value
+    return ""

@@ -1,162 +1,161 @@
-"""The adapter's HTTP application: routes, errors, who may pass. It reads memory only."""
+"""Every request's way: who asks, what for, the answer as bytes. It reads memory only.
 
-import logging
+Two things may make a request wait: a caller whom the API server has not vouched for within the last seconds, and
+a name that is passed on to another external-metrics server.
+"""
+
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
-
-from adapter.api import discovery
-from adapter.api.custom_metrics import PodQuery, metric_value_list
-from adapter.api.discovery import CUSTOM_GROUP, EXTERNAL_GROUP
-from adapter.api.external_metrics import external_metric_value_list
-from adapter.api.selector import BadSelector, Selector, parse_selector
-from adapter.api.status import StatusError, internal_error_response, json_response, status_response
-from adapter.auth.client_certificate import Authenticate
+from adapter.api.answers import KeptAnswers
+from adapter.api.custom_metrics import custom_metrics
+from adapter.api.discovery import DiscoveryDocuments
+from adapter.api.explain import explain
+from adapter.api.external_metrics import external_metrics
+from adapter.api.openapi import OpenApiDocuments
+from adapter.api.query import CustomQuery, ExternalQuery, parse_query
+from adapter.api.served import Served
+from adapter.api.status import StatusError, json_response, status_response
+from adapter.auth.gate import Gate
+from adapter.auth.identity import User
+from adapter.auth.refusal import Refused
 from adapter.clock import Clock
+from adapter.http_server.refusal import status_body
+from adapter.http_server.request import Request
+from adapter.http_server.response import response
 from adapter.metrics import AdapterMetrics
-from adapter.store import Store
+from adapter.sources.rule import Rule
 
-logger = logging.getLogger(__name__)
-_OPEN_PATHS = ("/healthz", "/livez", "/readyz")
+Api: TypeAlias = Literal["custom", "external", "discovery", "openapi", "explain", "other"]
+PassOn: TypeAlias = Callable[[bytes, User], Awaitable[bytes]]
+"""(request target, who asks) -> another server's answer."""
 
-
-def make_app(
-    *,
-    store: Store,
-    clock: Clock,
-    authenticate: Authenticate,
-    ready: Callable[[], bool],
-    metrics: AdapterMetrics,
-) -> web.Application:
-    """The application. ready: whether the first collection is complete."""
-    app = web.Application(middlewares=[_answer_and_count(metrics), _only_known_clients(authenticate)])
-    values = _Values(store, clock)
-
-    async def alive(_: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    async def readyz(_: web.Request) -> web.Response:
-        if ready():
-            return web.Response(text="ok")
-        return web.Response(status=503, text="no collection is complete yet")
-
-    async def own_metrics(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-    app.add_routes(
-        [
-            web.get("/healthz", alive),
-            web.get("/livez", alive),
-            web.get("/readyz", readyz),
-            web.get("/metrics", own_metrics),
-            web.get("/apis", _group_list),
-            web.get("/apis/{group}", _group),
-            web.get("/apis/{group}/{version}", _resource_list),
-            web.get(
-                f"/apis/{CUSTOM_GROUP}/{{version}}/namespaces/{{namespace}}/{{resource}}/{{name}}/{{metric}}",
-                values.custom,
-            ),
-            web.get(f"/apis/{EXTERNAL_GROUP}/{{version}}/namespaces/{{namespace}}/{{metric}}", values.external),
-        ]
-    )
-    return app
+_TEXT = "text/plain; charset=utf-8"
+_PAGE = "text/plain; version=0.0.4; charset=utf-8"
+_ROOT_PATHS = ("/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz")
+_NO_SUCH_RESOURCE = "the server could not find the requested resource"
 
 
-class _Values:
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+class App:
+    """The handler of the HTTP server. discovery is replaced when the rules change."""
+
+    def __init__(
+        self,
+        *,
+        served: Served,
+        gate: Gate,
+        clock: Clock,
+        metrics: AdapterMetrics,
+        discovery: DiscoveryDocuments,
+        not_ready: Callable[[], str],
+        sources: Callable[[Rule], list[dict[str, object]]],
+        pass_on: PassOn | None = None,
+    ) -> None:
+        """not_ready: what is still awaited, "" when ready. sources: what is known of a rule's sources."""
+        self.discovery = discovery
+        self._served = served
+        self._gate = gate
         self._clock = clock
+        self._metrics = metrics
+        self._openapi = OpenApiDocuments.of()
+        self._not_ready = not_ready
+        self._sources = sources
+        self._pass_on = pass_on
+        self._kept = KeptAnswers(served.store)
 
-    async def custom(self, request: web.Request) -> web.Response:
-        version, resource = request.match_info["version"], request.match_info["resource"]
-        if version not in discovery.VERSIONS[CUSTOM_GROUP]:
-            raise _no_such_resource()
-        query = PodQuery(
-            namespace=request.match_info["namespace"],
-            name=request.match_info["name"],
-            metric=request.match_info["metric"],
-            pod_selector=_selector(request, "labelSelector"),
-            metric_selector=_selector(request, "metricLabelSelector"),
-        )
-        if resource != "pods":
-            named = "" if query.name == "*" else f" {query.name}"
-            raise StatusError("NotFound", f"the server could not find the metric {query.metric} for {resource}{named}")
-        return json_response(metric_value_list(self._store, query, version=version, now_ns=self._clock.now_ns()))
-
-    async def external(self, request: web.Request) -> web.Response:
-        if request.match_info["version"] not in discovery.VERSIONS[EXTERNAL_GROUP]:
-            raise _no_such_resource()
-        return json_response(
-            external_metric_value_list(
-                self._store,
-                namespace=request.match_info["namespace"],
-                metric=request.match_info["metric"],
-                selector=_selector(request, "labelSelector"),
-                now_ns=self._clock.now_ns(),
-            )
-        )
-
-
-async def _group_list(_: web.Request) -> web.Response:
-    return json_response(discovery.group_list())
-
-
-async def _group(request: web.Request) -> web.Response:
-    name = request.match_info["group"]
-    if name not in discovery.VERSIONS:
-        raise _no_such_resource()
-    return json_response(discovery.group(name))
-
-
-async def _resource_list(request: web.Request) -> web.Response:
-    name, version = request.match_info["group"], request.match_info["version"]
-    if version not in discovery.VERSIONS.get(name, ()):
-        raise _no_such_resource()
-    return json_response(discovery.resource_list(name, version))
-
-
-def _selector(request: web.Request, parameter: str) -> Selector:
-    try:
-        return parse_selector(request.query.get(parameter, ""))
-    except BadSelector as error:
-        raise StatusError("BadRequest", f"{parameter}: {error}") from error
-
-
-def _no_such_resource() -> StatusError:
-    return StatusError("NotFound", "the server could not find the requested resource")
-
-
-def _only_known_clients(authenticate: Authenticate) -> Middleware:
-    @web.middleware
-    async def only_known_clients(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in _OPEN_PATHS and not authenticate(request):
-            raise StatusError("Unauthorized", "Unauthorized")
-        return await handler(request)
-
-    return only_known_clients
-
-
-def _answer_and_count(metrics: AdapterMetrics) -> Middleware:
-    @web.middleware
-    async def answer_and_count(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every error becomes a Status; one that nobody foresaw is logged here and told to nobody."""
+    def handle(self, request: Request) -> bytes | Awaitable[bytes]:
+        """A complete answer, at once wherever nobody else must be asked."""
         started = time.perf_counter()
         try:
-            response = await handler(request)
-        except StatusError as error:
-            response = status_response(error)
-        except web.HTTPMethodNotAllowed:
-            response = status_response(
-                StatusError("MethodNotAllowed", "the server does not allow this method on the requested resource")
-            )
-        except web.HTTPException:  # the router's only other one is 404
-            response = status_response(_no_such_resource())
-        except Exception:
-            logger.exception("request failed: %s", request.rel_url)
-            response = internal_error_response()
-        metrics.observe_request(response.status, time.perf_counter() - started)
-        return response
+            user = self._gate.check(request)
+        except Refused as refused:
+            return self._counted("other", _refusal(refused), started)
+        if not isinstance(user, User):
+            return self._when_known(request, user, started)
+        answer = self._answer(request, user, started)
+        return answer
 
-    return answer_and_count
+    async def _when_known(self, request: Request, user: Awaitable[User], started: float) -> bytes:
+        try:
+            known = await user
+        except Refused as refused:
+            return self._counted("other", _refusal(refused), started)
+        answer = self._answer(request, known, started)
+        return answer if isinstance(answer, bytes) else await answer
+
+    def _answer(self, request: Request, user: User, started: float) -> bytes | Awaitable[bytes]:
+        now_ns = self._clock.now_ns()
+        kept = self._kept.get(request.target, self._served.names, now_ns) if request.method == "GET" else None
+        if kept is not None:
+            return self._counted("external" if b"/external." in request.target else "custom", kept, started)
+        api: Api = "other"
+        try:
+            if request.method not in ("GET", "HEAD"):
+                raise StatusError(
+                    "MethodNotAllowed", "the server does not allow this method on the requested resource"
+                )
+            query = parse_query(request.segments, request.query)
+            if query is None:
+                api, answer = self._document(request)
+                return self._counted(api, answer, started)
+            if query.explain:
+                api = "explain"
+                body = explain(self._served, query, now_ns, sources=self._sources)
+                return self._counted(api, json_response(body), started)
+            api = "external" if isinstance(query, ExternalQuery) else "custom"
+            if self._pass_on is not None and isinstance(query, ExternalQuery) and not self._is_ours(query, now_ns):
+                return self._passed_on(self._pass_on, request, user, started)
+            return self._counted(api, self._values(request, query, now_ns), started)
+        except StatusError as error:
+            return self._counted(api, status_response(error), started)
+
+    def _values(self, request: Request, query: CustomQuery | ExternalQuery, now_ns: int) -> bytes:
+        if isinstance(query, ExternalQuery):
+            found = external_metrics(self._served, query, now_ns)
+        else:
+            found = custom_metrics(self._served, query, now_ns)
+        answer = json_response(found.body)
+        self._kept.put(request.target, self._served.names, answer, found.table, found.until_ns)
+        return answer
+
+    def _is_ours(self, query: ExternalQuery, now_ns: int) -> bool:
+        return self._served.resolve(query.metric, query.label_selector, api="external", now_ns=now_ns) is not None
+
+    async def _passed_on(self, pass_on: PassOn, request: Request, user: User, started: float) -> bytes:
+        return self._counted("external", await pass_on(request.target, user), started)
+
+    def _document(self, request: Request) -> tuple[Api, bytes]:
+        """Whatever is not a value. Raises StatusError NotFound."""
+        path = request.path
+        accept, tag = _text(request, b"accept"), _text(request, b"if-none-match")
+        match path:
+            case "/healthz" | "/livez":
+                return "other", response(200, b"ok", _TEXT)
+            case "/readyz":
+                awaited = self._not_ready()
+                return "other", response(503 if awaited else 200, (awaited or "ok").encode(), _TEXT)
+            case "/metrics":
+                return "other", response(200, self._metrics.page(), _PAGE)
+            case "/":
+                return "discovery", json_response({"paths": list(_ROOT_PATHS)})
+        found = self.discovery.answer(path, accept, tag)
+        if found is not None:
+            return "discovery", found
+        found = self._openapi.answer(path, accept, tag, request.query.get("hash", ""))
+        if found is not None:
+            return "openapi", found
+        raise StatusError("NotFound", _NO_SUCH_RESOURCE)
+
+    def _counted(self, api: Api, answer: bytes, started: float) -> bytes:
+        self._metrics.requests.observe(api, int(answer[9:12]), time.perf_counter() - started)
+        return answer
+
+
+def _refusal(refused: Refused) -> bytes:
+    return response(refused.code, status_body(refused.code, refused.reason, str(refused), refused.details))
+
+
+def _text(request: Request, name: bytes) -> str:
+    value = request.header(name)
+    return value.decode("latin-1") if value is not None else ""

@@ -1,106 +1,217 @@
-"""custom.metrics.k8s.io: one value per pod.
+"""custom.metrics.k8s.io: one value per object.
 
 Source: metrics pkg/apis/custom_metrics/{v1beta1,v1beta2}/types.go, custom-metrics-apiserver
 pkg/provider/errors.go.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from adapter.api.discovery import CUSTOM_GROUP
+from adapter.api.objects import CLUSTER_SCOPED, described, kind_of
 from adapter.api.quantity import NoQuantity, quantity
-from adapter.api.selector import Selector
+from adapter.api.query import CUSTOM_GROUP, CustomQuery
+from adapter.api.selector import BadSelector, Selector, parse_selector
+from adapter.api.served import Answer, Served
 from adapter.api.status import StatusError
 from adapter.api.timestamp import timestamp
-from adapter.sources.attribution import Series
-from adapter.sources.catalogue import Metric, combine, find
-from adapter.sources.targets import PodKey
-from adapter.store import Store
+from adapter.api.values import Absences, NoValue, Value, across, earliest, value_of_pod
+from adapter.names.resolve import Resolved
+from adapter.names.selectors import MetricSelector
+from adapter.names.view import labels
+from adapter.sources.pods import PodInfo
+from adapter.sources.rule import WhenStale
+from adapter.sources.series import PodKey, Series
+from adapter.store import PodIndex, Table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodQuery:
-    """One request. name: a pod's, or "*" for all that pod_selector matches.
+def custom_metrics(served: Served, query: CustomQuery, now_ns: int) -> Answer:
+    """A MetricValueList with one item per object that has a value at now_ns, by name.
 
-    metric_selector: on the series' own labels; what it leaves out does not count towards the pod's value.
+    Raises StatusError: NotFound where none has one (the HPA takes an empty list for an error anyway, and this
+    one says why), BadRequest for a selector, ServiceUnavailable where the sources or the rule's policy say so.
     """
-
-    namespace: str
-    name: str
-    metric: str
-    pod_selector: Selector
-    metric_selector: Selector
-
-
-def metric_value_list(store: Store, query: PodQuery, *, version: str, now_ns: int) -> dict[str, object]:
-    """A MetricValueList with one item per pod that has a value at now_ns, by pod name.
-
-    Raises StatusError NotFound where no pod has one: the HPA takes an empty list for an error anyway, and
-    this one says why.
-    """
-    name = find(query.metric)
-    if name is None:
-        raise _not_found(query, "")
-    items: list[dict[str, object]] = []
-    missing: list[str] = []
-    for pod, series in _selected(store, query, name.current):
-        why = store.why_missing(series, now_ns)
-        if why is None:
-            try:
-                items.append(_item(query, pod, series, name.metric, version))
-            except NoQuantity as error:
-                why = str(error)
-        if why is not None:
-            missing.append(f"{pod}: {why}" if query.name == "*" else why)
-    if not items:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise _not_found(query, f": {missing[0]}{more}" if missing else "")
-    return {
+    asked = served.resolve(query.metric, query.metric_label_selector, api="custom", now_ns=now_ns)
+    if asked is None:
+        raise StatusError("NotFound", not_found(query))
+    resolved, chosen = asked
+    objects = object_selector(query)
+    table = served.table(resolved.rule, not_found(query))
+    found: list[tuple[str, Value]] = []
+    absences = Absences(_when_stale(query, table), not_found(query))
+    for name, value in _values(served, query, resolved, table, objects, chosen, now_ns):
+        if isinstance(value, NoValue):
+            absences.add(name if query.name == "*" else "", value)
+        else:
+            found.append((name, value))
+    items = [item for name, value in found if (item := _item(query, resolved, chosen, name, value, absences))]
+    absences.check(found=bool(items))
+    body = {
         "kind": "MetricValueList",
-        "apiVersion": f"{CUSTOM_GROUP}/{version}",
+        "apiVersion": f"{CUSTOM_GROUP}/{query.version}",
         "metadata": {},
         "items": items,
     }
+    return Answer(body, earliest(value for _, value in found), table)
 
 
-def _selected(store: Store, query: PodQuery, current: str) -> list[tuple[str, Sequence[Series]]]:
-    """The pods asked for and those of their series that the metric selector matches."""
-    found: list[tuple[str, Sequence[Series]]] = []
-    for pod, series in sorted(store.by_pod(query.namespace, current).items()):
-        if query.name == "*":
-            wanted = query.pod_selector.matches(store.pod_labels(PodKey(query.namespace, pod)))
+def not_found(query: CustomQuery) -> str:
+    """The API's message for a metric that is not there."""
+    named = "" if query.name == "*" else f" {query.name}"
+    return f"the server could not find the metric {query.metric} for {query.resource}{named}"
+
+
+def object_selector(query: CustomQuery) -> Selector:
+    """The selector on the objects' own labels. Raises StatusError BadRequest."""
+    try:
+        return parse_selector(query.label_selector)
+    except BadSelector as error:
+        raise StatusError("BadRequest", f"labelSelector: {error}") from error
+
+
+def _when_stale(query: CustomQuery, table: Table) -> WhenStale:
+    return table.rule.when_stale if query.resource == "pods" else table.rule.when_stale_summed
+
+
+def _values(
+    served: Served,
+    query: CustomQuery,
+    resolved: Resolved,
+    table: Table,
+    objects: Selector,
+    chosen: MetricSelector,
+    now_ns: int,
+) -> Iterator[tuple[str, Value | NoValue]]:
+    """Each object asked for that has series, and its value, by name."""
+    when_stale = _when_stale(query, table)
+
+    def seen(one: Series, pod: PodInfo | None) -> Mapping[str, str]:
+        return labels(resolved.view, one, pod, served.place)
+
+    if query.resource == "pods" and query.namespace:
+        by_pod = table.by_pod(query.namespace)
+        for name, pod in _pods(served.store.pods, query, objects):
+            series = _matching(by_pod.get(name, ()), pod, chosen, seen)
+            if series:
+                yield name, _one(series, table, when_stale, pod, chosen, now_ns)
+        return
+    if objects.requirements and query.name == "*":
+        raise StatusError(
+            "BadRequest",
+            f"labelSelector: was {query.label_selector!r}, is supported for pods only, not for {query.resource}; "
+            "name one object, or leave it out",
+        )
+    if query.resource in CLUSTER_SCOPED and query.namespace:
+        return
+    namespace = query.name if query.resource == "namespaces" and query.name != "*" else query.namespace
+    groups = described(served.store, table, query.resource, namespace, lambda one: seen(one, served.store.pod(one.pod)))
+    for name in sorted(groups) if query.name == "*" else [query.name]:
+        value = _of_object(groups.get(name, ()), table, when_stale, served, chosen, seen, now_ns)
+        if value is not None:
+            yield name, value
+
+
+def _pods(pods: PodIndex, query: CustomQuery, selector: Selector) -> list[tuple[str, PodInfo]]:
+    """The namespace's pods that are asked for, by name."""
+    there = pods.in_namespace(query.namespace)
+    if query.name != "*":
+        return [(query.name, there[query.name])] if query.name in there else []
+    first = next((one for one in selector.requirements if one.operator in ("Equals", "In")), None)
+    names = there if first is None else pods.labelled(query.namespace, first.key, first.values)
+    return [(name, there[name]) for name in sorted(names) if selector.matches(there[name].labels)]
+
+
+def _matching(
+    series: Sequence[Series],
+    pod: PodInfo | None,
+    chosen: MetricSelector,
+    seen: Callable[[Series, PodInfo | None], Mapping[str, str]],
+) -> Sequence[Series]:
+    if not chosen.selector.requirements:
+        return series
+    return [one for one in series if chosen.selector.matches(seen(one, pod))]
+
+
+def _one(
+    series: Sequence[Series],
+    table: Table,
+    when_stale: WhenStale,
+    pod: PodInfo | None,
+    chosen: MetricSelector,
+    now_ns: int,
+) -> Value | NoValue:
+    value = value_of_pod(series, table, when_stale, pod, now_ns)
+    if chosen.reduce is None or isinstance(value, NoValue):
+        return value
+    parts = [one.value for one in series if one.value is not None]
+    return Value(chosen.reduce(parts), value.at_ns, value.window_seconds, value.until_ns)
+
+
+def _of_object(
+    series: Sequence[Series],
+    table: Table,
+    when_stale: WhenStale,
+    served: Served,
+    chosen: MetricSelector,
+    seen: Callable[[Series, PodInfo | None], Mapping[str, str]],
+    now_ns: int,
+) -> Value | NoValue | None:
+    """An object's value from its pods'. A pod whose value is unknown makes the object's unknown, unless the
+    policy is to omit it; pods that load, or where nothing happened, are passed over."""
+    by_pod: dict[PodKey | None, list[Series]] = {}
+    for one in _matching_all(series, served, chosen, seen):
+        by_pod.setdefault(one.pod, []).append(one)
+    values: list[Value] = []
+    absent: list[NoValue] = []
+    for key, parts in by_pod.items():
+        value = _one(parts, table, when_stale, served.store.pod(key), chosen, now_ns)
+        if isinstance(value, Value):
+            values.append(value)
+        elif value.is_fault and when_stale.policy != "omit":
+            return NoValue(value.state, f"{key.name}: {value.why}" if key is not None else value.why)
         else:
-            wanted = pod == query.name
-        chosen = [one for one in series if query.metric_selector.matches(one.labels)]
-        if wanted and chosen:
-            found.append((pod, chosen))
-    return found
+            absent.append(value)
+    if values:
+        return across(table.rule.across, values)
+    return absent[0] if absent else None
 
 
-def _item(query: PodQuery, pod: str, series: Sequence[Series], metric: Metric, version: str) -> dict[str, object]:
-    """One MetricValue, as old as its oldest series. The window is 0: the value is no rate."""
-    described = {"kind": "Pod", "namespace": query.namespace, "name": pod, "apiVersion": "/v1"}
-    selector = query.metric_selector.as_label_selector()
-    at = timestamp(min(one.at_ns for one in series))
-    value = quantity(combine(metric, [one.value for one in series if one.value is not None]))
-    if version == "v1beta1":
+def _matching_all(
+    series: Sequence[Series],
+    served: Served,
+    chosen: MetricSelector,
+    seen: Callable[[Series, PodInfo | None], Mapping[str, str]],
+) -> Sequence[Series]:
+    if not chosen.selector.requirements:
+        return series
+    return [one for one in series if chosen.selector.matches(seen(one, served.store.pod(one.pod)))]
+
+
+def _item(
+    query: CustomQuery, resolved: Resolved, chosen: MetricSelector, name: str, value: Value, absences: Absences
+) -> dict[str, object] | None:
+    """One MetricValue, as old as its oldest sample; None where the number has no quantity."""
+    try:
+        told = quantity(value.value)
+    except NoQuantity as error:
+        absences.add(name if query.name == "*" else "", NoValue("missing", str(error)))
+        return None
+    kind, version = kind_of(resolved.rule, query.resource)
+    described_object = {"kind": kind, "namespace": query.namespace, "name": name, "apiVersion": version}
+    if not query.namespace:
+        del described_object["namespace"]
+    selector = chosen.as_label_selector
+    if query.version == "v1beta1":
         return {
-            "describedObject": described,
+            "describedObject": described_object,
             "metricName": query.metric,
-            "timestamp": at,
-            "window": 0,
-            "value": value,
+            "timestamp": timestamp(value.at_ns),
+            "window": value.window_seconds,
+            "value": told,
             "selector": selector,
         }
     return {
-        "describedObject": described,
+        "describedObject": described_object,
         "metric": {"name": query.metric, "selector": selector},
-        "timestamp": at,
-        "windowSeconds": 0,
-        "value": value,
+        "timestamp": timestamp(value.at_ns),
+        "windowSeconds": value.window_seconds,
+        "value": told,
     }
-
-
-def _not_found(query: PodQuery, why: str) -> StatusError:
-    named = "" if query.name == "*" else f" {query.name}"
-    return StatusError("NotFound", f"the server could not find the metric {query.metric} for pods{named}{why}")

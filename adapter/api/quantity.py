@@ -22,7 +22,10 @@ def quantity(value: float) -> str:
     """
     if not math.isfinite(value):
         raise NoQuantity(f"value {value} is not finite")
-    milli = int((Decimal(repr(value)) * 1000).to_integral_value(ROUND_CEILING))
+    if value == int(value):  # counts, the usual case
+        milli = int(value) * 1000
+    else:
+        milli = int((Decimal(repr(value)) * 1000).to_integral_value(ROUND_CEILING))
     if not _MIN_MILLI <= milli <= _MAX_MILLI:
         raise NoQuantity(f"value {value:g} is beyond a quantity's range of +-9.2e15")
     return f"{milli}m"

@@ -1,7 +1,8 @@
 """Label selectors, as in a `labelSelector=` parameter.
 
-Source: apimachinery pkg/labels/selector.go. Values are label values there too, so a model name with a
-slash cannot be selected.
+Source: apimachinery v0.36 pkg/labels/selector.go (grammar, operators, matching) and pkg/api/validate/content (keys and
+values). Values are label values there too, so a model name with a slash cannot be selected. A key has at most one
+slash; dots are legal in the part behind it, so the Stackdriver adapter's `resource.labels.container_name` is a key.
 """
 
 import re
@@ -9,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Operator = Literal["Equals", "In", "NotIn", "Exists", "DoesNotExist"]
-_TOKEN = re.compile(r"\s*(!=|==|=|!|\(|\)|,|[^\s(),!=]+)")
+Operator = Literal["Equals", "In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+_TOKEN = re.compile(r"[ \t\r\n]*(!=|==|=|!|\(|\)|,|<|>|[^ \t\r\n(),!=<>]+)")
 _NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}")
+_DNS_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_KEY = re.compile(rf"(?:(?=[^/]{{1,253}}/){_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_NAME}")
 _VALUE = re.compile(rf"(?:{_NAME})?")
-_SIGNS = ("=", "==", "!=", "!", "(", ")", ",", "")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_SIGNS = ("=", "==", "!=", "!", "(", ")", ",", "<", ">", "")
 
 
 class BadSelector(ValueError):
@@ -23,7 +26,10 @@ class BadSelector(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition on one label. `a != b` is `a notin (b)`: both match where the label is absent."""
+    """One condition on one label. `a != b` is `a notin (b)`: both match where the label is absent.
+
+    Gt and Lt compare integers; a label that is absent or no integer does not match.
+    """
 
     key: str
     operator: Operator
@@ -39,6 +45,11 @@ class Requirement:
                 return labels.get(self.key) not in self.values
             case "Equals" | "In":
                 return labels.get(self.key) in self.values
+            case "Gt" | "Lt":
+                value, bound = _integer(labels.get(self.key, "")), _integer(self.values[0])
+                if value is None or bound is None:
+                    return False
+                return value > bound if self.operator == "Gt" else value < bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ class Selector:
 
 
 def parse_selector(text: str) -> Selector:
-    """Parse `a=b,c!=d,e in (f,g),h notin (i),j,!k`; the empty text selects everything. Raises BadSelector."""
+    """Parse `a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1,m<2`; the empty text selects everything. Raises BadSelector."""
     tokens = _Tokens(text)
     if tokens.peek() == "":
         return Selector()
@@ -83,13 +94,16 @@ class _Tokens:
     def __init__(self, text: str) -> None:
         self._text = text
         self._tokens = _TOKEN.findall(text)
+        self._next = 0
 
     def peek(self) -> str:
         """The next token, "" at the end."""
-        return self._tokens[0] if self._tokens else ""
+        return self._tokens[self._next] if self._next < len(self._tokens) else ""
 
     def take(self) -> str:
-        return self._tokens.pop(0) if self._tokens else ""
+        token = self.peek()
+        self._next += 1
+        return token
 
     def error(self, found: str, wanted: str) -> BadSelector:
         return BadSelector(f"unable to parse requirement: {self._text!r}: found {found!r}, expected: {wanted}")
@@ -113,16 +127,19 @@ def _requirement(tokens: _Tokens) -> Requirement:
         case "!=":
             tokens.take()
             return Requirement(key, "NotIn", (_value(tokens),))
+        case ">" | "<" as sign:
+            tokens.take()
+            return Requirement(key, "Gt" if sign == ">" else "Lt", (_bound(tokens),))
         case "in" | "notin" as word:
             tokens.take()
             return Requirement(key, "In" if word == "in" else "NotIn", _set(tokens))
         case other:
-            raise tokens.error(other, "one of =, ==, !=, in, notin, ',' or the end")
+            raise tokens.error(other, "one of =, ==, !=, >, <, in, notin, ',' or the end")
 
 
-def _value(tokens: _Tokens) -> str:
-    """One value, which may be empty: `a=` and `a=,b`."""
-    if tokens.peek() in ("", ",", ")"):
+def _value(tokens: _Tokens, empty_before: tuple[str, ...] = ("", ",")) -> str:
+    """One value, which may be empty: `a=` and `a=,b`, and in a set `(,b)` and `(b,)`."""
+    if tokens.peek() in empty_before:
         return ""
     value = tokens.take()
     if value in _SIGNS or not _VALUE.fullmatch(value):
@@ -130,12 +147,26 @@ def _value(tokens: _Tokens) -> str:
     return value
 
 
+def _bound(tokens: _Tokens) -> str:
+    value = _value(tokens)
+    if _integer(value) is None:
+        raise tokens.error(value, "an integer of 64 bits")
+    return value
+
+
 def _set(tokens: _Tokens) -> tuple[str, ...]:
     if (opening := tokens.take()) != "(":
         raise tokens.error(opening, "'('")
-    values = [_value(tokens)]
+    values = [_value(tokens, (",", ")"))]
     while (separator := tokens.take()) == ",":
-        values.append(_value(tokens))
+        values.append(_value(tokens, (",", ")")))
     if separator != ")":
         raise tokens.error(separator, "',' or ')'")
     return tuple(sorted(set(values)))
+
+
+def _integer(text: str) -> int | None:
+    """As Go's strconv.ParseInt(text, 10, 64)."""
+    if not _INTEGER.fullmatch(text) or not -(2**63) <= (number := int(text)) < 2**63:
+        return None
+    return number

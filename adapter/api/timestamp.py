@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from adapter.store import NS_PER_SECOND
+from adapter.sources.series import NS_PER_SECOND
 
 
 def timestamp(at_ns: int) -> str:

@@ -1,82 +1,99 @@
-"""Which pod each sample of a page belongs to, under which current name, with which labels."""
+"""Which pod each series of a page is about, with which labels; and which series are about no single pod.
+
+Facts of dcgm-exporter (internal/pkg/transformation/kubernetes.go; issues 50, 216, 430, 582, 587, 642):
+- The workload is in `namespace`, `pod`, `container`; behind Prometheus with honor_labels false in `exported_*`.
+  An idle GPU has none, or "".
+- With --kubernetes-virtual-gpus each pod that shares a GPU (time-slicing, MPS) gets a line of its own, labelled
+  `vgpu`, and all of them show the same value: the whole GPU's. Nothing of it, memory included, is a pod's.
+  Without that flag one of the pods gets it all, which a page does not betray: set the flag where GPUs are shared.
+- An instance of a GPU in MIG mode has `GPU_I_ID`, `GPU_I_PROFILE`, and its GPU's UUID. DCGM_FI_PROF_* and (since
+  DCGM 3.1.3) DCGM_FI_DEV_FB_* are measured for the instance; all else, clocks, power and DCGM_FI_DEV_GPU_UTIL
+  (0 or absent there), belongs to the whole GPU.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from adapter.sources.catalogue import find
-from adapter.sources.exposition import Sample
-from adapter.sources.targets import PodKey, Target
+from adapter.sources.series import PodKey
+from adapter.sources.series_cache import LabelSet
+from adapter.sources.targets import Target
+
+_POD_LABELS = ("pod", "namespace", "exported_pod", "exported_namespace")
+_PER_INSTANCE = ("DCGM_FI_PROF_", "DCGM_FI_DEV_FB_")
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """One series of a pod at one instant.
+class Owner:
+    """Whose a series is. labels: the exporter's own, without those that only repeat the pod.
 
-    labels: the exporter's, with the pod's own, `namespace` and `pod` over them.
-    value: in the metric's unit; None if the page gave NaN or an infinity.
-    at_ns: when it was true; never later than the scrape, so that a clock ahead of ours cannot keep an
-        old value fresh.
+    is_shared: on a GPU that several pods share. is_instance: of a MIG instance, or of a GPU in MIG mode.
     """
 
+    pod: PodKey
     labels: Mapping[str, str]
-    value: float | None
-    at_ns: int
+    is_shared: bool = False
+    is_instance: bool = False
+
+    def why_not_attributable(self, name: str) -> str:
+        """Why the pod has no value of this metric of its own; "" where it has."""
+        if self.is_shared:
+            return "shared GPU: not attributable to one pod"
+        if self.is_instance and not name.startswith(_PER_INSTANCE):
+            return "metric of the whole GPU, the pod has a MIG instance: not attributable to one pod"
+        return ""
 
 
-Page: TypeAlias = Mapping[tuple[PodKey, str], tuple[Series, ...]]
-"""(pod, current metric name) -> its series on one page."""
+def attribute(label_sets: Iterable[LabelSet], *, target: Target, pods: Collection[PodKey]) -> Mapping[LabelSet, Owner]:
+    """The owner of each label set of a page that has one.
 
-
-def attribute(
-    samples: Iterable[Sample],
-    *,
-    target: Target,
-    pods: Mapping[PodKey, Mapping[str, str]],
-    scraped_at_ns: int,
-) -> Page:
-    """Sort a page's samples by pod and metric.
-
-    Samples outside the catalogue are left out, and so are an exporter's samples about a pod that is not in
-    `pods`, about no pod (an idle GPU), or about the exporter's own pod. Where a page shows a quantity
-    under its current and an older name (vLLM does for a release or two), the current one counts.
+    None have series of an exporter about a pod that is not in `pods`, about no pod (an idle GPU), or about the
+    exporter's own pod. A pod's own page speaks of that pod, whatever its labels say.
     """
-    found: dict[tuple[PodKey, str], dict[int, list[Series]]] = defaultdict(lambda: defaultdict(list))
-    for sample in samples:
-        name = find(sample.name)
-        pod = _pod_of(sample, target)
-        if name is None or pod is None or pod not in pods:
+    if target.role == "exporter":
+        return _named_on_page(label_sets, target.owner, pods)
+    if target.owner is None or target.owner not in pods:
+        return {}
+    return {one: Owner(target.owner, _without_own(one.labels, target.owner)) for one in label_sets}
+
+
+def _named_on_page(
+    label_sets: Iterable[LabelSet], exporter: PodKey | None, pods: Collection[PodKey]
+) -> Mapping[LabelSet, Owner]:
+    named: dict[LabelSet, PodKey] = {}
+    users: dict[tuple[str, str], set[PodKey]] = defaultdict(set)  # (GPU, instance) -> pods
+    with_instances: set[str] = set()
+    for one in label_sets:
+        labels = one.labels
+        gpu, instance = labels.get("UUID", ""), labels.get("GPU_I_ID", "")
+        if instance:
+            with_instances.add(gpu)
+        pod = PodKey(
+            labels.get("exported_namespace", labels.get("namespace", "")),
+            labels.get("exported_pod", labels.get("pod", "")),
+        )
+        if not pod.name or not pod.namespace or pod == exporter:
             continue
-        at_ns = scraped_at_ns if sample.at_ns is None else min(sample.at_ns, scraped_at_ns)
-        labels = _labels(sample.labels, pod=pod, pod_labels=pods[pod], role=target.role)
-        found[pod, name.current][name.age].append(Series(labels, sample.value, at_ns))
-    return {key: tuple(by_age[min(by_age)]) for key, by_age in found.items()}
+        named[one] = pod
+        if gpu:
+            users[gpu, instance].add(pod)
+    owners: dict[LabelSet, Owner] = {}
+    for one, pod in named.items():
+        if pod not in pods:
+            continue
+        gpu, instance = one.labels.get("UUID", ""), one.labels.get("GPU_I_ID", "")
+        owners[one] = Owner(
+            pod,
+            {key: value for key, value in one.labels.items() if key not in _POD_LABELS},
+            is_shared=bool(one.labels.get("vgpu")) or len(users.get((gpu, instance), ())) > 1,
+            is_instance=bool(instance) or (bool(gpu) and gpu in with_instances),
+        )
+    return owners
 
 
-def _pod_of(sample: Sample, target: Target) -> PodKey | None:
-    """The pod a sample is about.
-
-    A page that went through Prometheus has the exporter's own pod in `pod` and the workload's in
-    `exported_pod`; straight from the exporter the workload's is in `pod`. DCGM names no pod, or "", for
-    an idle GPU.
-    """
-    if target.role == "pod":
-        return target.owner
-    labels = sample.labels
-    name = labels.get("exported_pod", labels.get("pod", ""))
-    namespace = labels.get("exported_namespace", labels.get("namespace", ""))
-    pod = PodKey(namespace, name)
-    return pod if name and namespace and pod != target.owner else None
-
-
-def _labels(own: Mapping[str, str], *, pod: PodKey, pod_labels: Mapping[str, str], role: str) -> Mapping[str, str]:
-    """The exporter's labels under the pod's, which win; the exporter's moves to `exported_<label>`.
-
-    The rule is Prometheus' for `honor_labels: false`. An exporter's pod and namespace labels are the pod.
-    """
-    over = {**pod_labels, "namespace": pod.namespace, "pod": pod.name}
-    named = ("pod", "namespace", "exported_pod", "exported_namespace") if role == "exporter" else ()
-    kept = {key: value for key, value in own.items() if key not in named}
-    moved = {f"exported_{key}" if key in over else key: value for key, value in kept.items()}
-    return {**moved, **over}
+def _without_own(labels: Mapping[str, str], pod: PodKey) -> Mapping[str, str]:
+    """The labels without those that repeat the pod; one that says something else stays."""
+    if not any(key in labels for key in _POD_LABELS):
+        return labels
+    own = {"pod": pod.name, "exported_pod": pod.name, "namespace": pod.namespace, "exported_namespace": pod.namespace}
+    return {key: value for key, value in labels.items() if own.get(key) != value}

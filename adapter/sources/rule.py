@@ -74,12 +74,11 @@ class CloudQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhenStale:
-    """What is answered beyond a value's max age.
+    """What is answered for a series beyond its max age, or without a value.
 
-    omit: the series is left out, 404 where nothing is left (the HPA then holds or ignores that metric).
-    hold: the last value stays, at its true timestamp, for hold_seconds more; then as omit.
-    notFound: one stale series of a request makes the whole answer 404.
-    unavailable: the same as 503.
+    omit: it is left out; where nothing is left, 404.
+    hold: the last value stays, at its true timestamp, for hold_seconds beyond max age; then as notFound.
+    notFound: one such series makes the whole answer 404. unavailable: the same as 503.
     """
 
     policy: Literal["omit", "hold", "notFound", "unavailable"] = "omit"
@@ -111,6 +110,9 @@ class Rule:
     reducer: several series of one pod -> the pod's value. across: pods of one Deployment, Service,
         namespace or node -> the object's value.
     max_age_seconds: a sample older than this is stale.
+    when_stale: for metrics of type Pods, where the HPA itself counts a pod without a value with caution.
+        when_stale_summed: for External and Object metrics, whose values are added up: a sum without a pod's
+        part is too low and would scale down, so that by default none is told.
     while_loading: pods that are not Ready are left out ("omit") or shown ("report").
     objects: further objects that its series describe. visible_to: namespaces that may read its series as
         External metrics beside their own; "*" for all.
@@ -129,6 +131,7 @@ class Rule:
     across: Reducer = "sum"
     max_age_seconds: float = 60.0
     when_stale: WhenStale = WhenStale()
+    when_stale_summed: WhenStale = WhenStale(policy="notFound")
     while_loading: Literal["omit", "report"] = "omit"
     objects: tuple[ObjectLabel, ...] = ()
     visible_to: tuple[str, ...] = ()

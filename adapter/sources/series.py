@@ -28,6 +28,8 @@ class Series:
         clock ahead of ours cannot keep an old value fresh.
     pod: whose it is; None for a series of no pod (an External metric from a backend).
     window_seconds: the span that a rate or quantile looks back over; 0 for an instantaneous value.
+    is_quiet: there is no value because nothing happened within a rate's, ratio's or quantile's window, or because
+        it has only begun: silence, not a fault.
     resource_labels: the monitored resource's labels and its `type`, as Cloud Monitoring gives them; empty
         elsewhere, where they are worked out from the pod.
     """
@@ -39,3 +41,4 @@ class Series:
     window_seconds: int = 0
     resource_labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     why: str = ""
+    is_quiet: bool = False

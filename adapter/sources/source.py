@@ -1,12 +1,12 @@
 """What every source of metrics is: asked once an interval, for all rules at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from adapter.sources.pods import Pods
 from adapter.sources.rule import Rule
-from adapter.sources.series import Series
+from adapter.sources.series import PodKey, Series
 
 
 class SourceUnavailable(Exception):
@@ -31,12 +31,15 @@ class Reading:
     failures: rule name -> why it could not be had. A rule in neither is one that this source does not know.
     queries: rule name -> what was asked of the backend, for `explain`.
     notes: further troubles, counted: reason -> how many ("limit": series cut, "status": pages).
+    answered: pods of which everything was read, so that a series absent for them is gone; None where the
+        source cannot tell, and absent series of pods that exist are kept to age.
     """
 
     series: Mapping[str, Sequence[Series]]
     failures: Mapping[str, SourceUnavailable] = field(default_factory=dict)
     queries: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
+    answered: Collection[PodKey] | None = None
 
 
 class Source(Protocol):

@@ -12,12 +12,14 @@ exporter's series about it are shown). role "exporter": series belong to the pod
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from adapter.sources.pods import PodInfo, Pods
+from adapter.sources.series import PodKey
 
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")  # a name, IPv4 or [IPv6]
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -25,13 +27,6 @@ _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 class BadTargets(ValueError):
     """A targets file that cannot be used: names the field, the value and what is allowed."""
-
-
-class PodKey(NamedTuple):
-    """A pod's name within the cluster."""
-
-    namespace: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +40,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSet:
-    """All pages, and the labels of every pod that is known to exist."""
+    """All pages, and every pod that is known to exist."""
 
     targets: tuple[Target, ...] = ()
-    pods: Mapping[PodKey, Mapping[str, str]]
+    pods: Pods
 
 
 class TargetsFile:
@@ -90,14 +85,14 @@ def parse_targets(text: str) -> TargetSet:
     except ValueError as error:
         raise BadTargets(f"file: was not JSON ({error}), must be a list of target groups") from error
     targets: dict[Target, None] = {}
-    pods: dict[PodKey, Mapping[str, str]] = {}
+    pods: dict[PodKey, PodInfo] = {}
     for index, group in enumerate(groups):
         owner = group.owner(f"[{index}].labels")
-        labels = group.pod_labels()
-        if owner is not None and group.role() == "pod" and pods.setdefault(owner, labels) != labels:
+        pod = PodInfo(labels=group.pod_labels())
+        if owner is not None and group.role() == "pod" and pods.setdefault(owner, pod) != pod:
             raise BadTargets(
-                f"[{index}].labels: was {labels}, must equal the other group's of pod {owner.name}: "
-                f"{pods[owner]}; give a pod's labels once"
+                f"[{index}].labels: was {pod.labels}, must equal the other group's of pod {owner.name}: "
+                f"{pods[owner].labels}; give a pod's labels once"
             )
         for address in group.targets:
             target = Target(url=f"http://{address}{group.path()}", role=group.role(), owner=owner)

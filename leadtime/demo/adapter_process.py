@@ -17,7 +17,7 @@ from pathlib import Path
 
 from adapter.errors import BadInput
 from adapter.server import serve
-from adapter.settings import AdapterSettings, read_settings
+from adapter.settings import AdapterSettings
 
 
 class VirtualClock:
@@ -65,7 +65,7 @@ async def _run(settings: AdapterSettings) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(_run(read_settings(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))))
+        asyncio.run(_run(AdapterSettings.model_validate(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))))
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None

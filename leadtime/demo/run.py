@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from adapter.settings import AdapterSettings, read_settings
+from adapter.settings import AdapterSettings
 from autoscaler.metrics_client import MetricsClient
 from autoscaler.reconcile import reconcile
 from leadtime.demo.adapter_link import AdapterLink
@@ -83,16 +83,17 @@ async def _loop(
 
 
 def _settings(folder: Path, certificates: Certificates, port: int, scrape_seconds: int) -> AdapterSettings:
-    return read_settings(
+    """Pods' pages from the file that the demo writes, its own certificates, no cluster."""
+    return AdapterSettings.model_validate(
         {
-            "host": "127.0.0.1",
-            "port": port,
-            "tls_cert_file": certificates.serving_cert,
-            "tls_key_file": certificates.serving_key,
-            "client_ca_file": certificates.ca,
-            "allowed_names": (CLIENT_NAME,),
-            "targets_file": folder / "targets.json",
-            "collection_interval_seconds": scrape_seconds,
+            "server": {"host": "127.0.0.1", "port": port},
+            "servingCertificate": {
+                "certFile": certificates.serving_cert,
+                "keyFile": certificates.serving_key,
+            },
+            "authentication": {"clientCAFile": certificates.ca, "allowedNames": [CLIENT_NAME]},
+            "discovery": {"targetsFile": folder / "targets.json"},
+            "sources": [{"scrape": {"intervalSeconds": scrape_seconds}}],
         }
     )
 

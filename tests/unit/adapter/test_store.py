@@ -1,84 +1,62 @@
-"""What is held in memory, and for how long it counts."""
+"""What the request path reads: tables by namespace and pod, pods by label."""
 
-from adapter.sources.attribution import Page, Series
-from adapter.sources.targets import PodKey, Target, TargetSet
-from adapter.store import NS_PER_SECOND, Store
+from adapter.sources.pods import PodInfo
+from adapter.sources.rule import Latest, Rule
+from adapter.sources.series import PodKey, Series
+from adapter.store import PodIndex, Store, Table, namespace_of
 
-WAITING = "vllm:num_requests_waiting"
-A, B = PodKey("llm", "a"), PodKey("llm", "b")
-
-
-def target(pod: PodKey, port: int = 8000) -> Target:
-    return Target(url=f"http://{pod.name}:{port}/metrics", role="pod", owner=pod)
+RULE = Rule(name="q", value=Latest(("q",)))
+A, B, ELSEWHERE = PodKey("ns", "a"), PodKey("ns", "b"), PodKey("other", "a")
 
 
-def listed(*pods: PodKey) -> TargetSet:
-    return TargetSet(targets=tuple(target(pod) for pod in pods), pods={pod: {"app": "vllm"} for pod in pods})
+def _series(pod: PodKey | None, **labels: str) -> Series:
+    return Series(labels, 1.0, 0, pod)
 
 
-def page(pod: PodKey, value: float | None, second: int) -> Page:
-    return {(pod, WAITING): (Series({"pod": pod.name}, value, second * NS_PER_SECOND),)}
+def _table(*series: Series) -> Table:
+    return Table(RULE, series, source="pods", lag_seconds=0)
 
 
-def test_a_sample_counts_up_to_its_max_age_and_not_a_nanosecond_longer() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    store.update(listed(A), {target(A): page(A, 3.0, 100)})
-    series = store.by_pod("llm", WAITING)["a"]
-    assert store.why_missing(series, 160 * NS_PER_SECOND) is None
-    assert store.why_missing(series, 160 * NS_PER_SECOND + 1) is not None
-    assert store.why_missing(series, 195 * NS_PER_SECOND) == "last sample 95 s old, max age 60 s"
+def test_a_pods_series_are_found_by_namespace_and_name() -> None:
+    table = _table(_series(A, engine="0"), _series(A, engine="1"), _series(B), _series(ELSEWHERE))
+    assert {name: len(series) for name, series in table.by_pod("ns").items()} == {"a": 2, "b": 1}
+    assert list(table.by_pod("other")) == ["a"]
+    assert table.by_pod("none") == {}
 
 
-def test_a_failed_scrape_keeps_the_last_page_and_its_time() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    store.update(listed(A, B), {target(A): page(A, 3.0, 0), target(B): page(B, 4.0, 0)})
-    store.update(listed(A, B), {target(A): page(A, 5.0, 15)})
-    values = {pod: (one.value, one.at_ns) for pod, (one,) in store.by_pod("llm", WAITING).items()}
-    assert values == {"a": (5.0, 15 * NS_PER_SECOND), "b": (4.0, 0)}
+def test_a_series_of_no_pod_belongs_to_the_namespace_that_its_labels_say() -> None:
+    assert namespace_of(Series({}, 1.0, 0, resource_labels={"namespace_name": "ns"})) == "ns"
+    assert namespace_of(_series(None, namespace="ns")) == "ns"
+    assert namespace_of(_series(None, queue="q")) == ""
+    table = _table(_series(None, queue="q"), _series(None, namespace="ns"), _series(A))
+    assert len(table.in_namespace("ns")) == 2
+    assert len(table.in_namespace("")) == 1
+    assert set(table.namespaces()) == {"", "ns"}
 
 
-def test_a_pod_that_is_no_longer_listed_is_gone_at_once_and_does_not_come_back_with_its_old_page() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    store.update(listed(A, B), {target(A): page(A, 3.0, 0), target(B): page(B, 4.0, 0)})
-    store.update(listed(A), {target(A): page(A, 3.0, 15)})
-    assert list(store.by_pod("llm", WAITING)) == ["a"]
-    store.update(listed(A, B), {target(A): page(A, 3.0, 30)})
-    assert list(store.by_pod("llm", WAITING)) == ["a"]
+def test_max_age_is_the_rules_plus_what_the_source_lags() -> None:
+    assert Table(RULE, (), source="cloud", lag_seconds=240).max_age_ns == 300_000_000_000
 
 
-def test_an_exporters_old_page_says_nothing_about_a_pod_that_left() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    exporter = Target(url="http://dcgm:9400/metrics", role="exporter", owner=None)
-    store.update(TargetSet(targets=(exporter,), pods={A: {}}), {exporter: page(A, 60.0, 0)})
-    assert list(store.by_pod("llm", WAITING)) == ["a"]
-    store.update(TargetSet(targets=(exporter,), pods={}), {})
-    assert store.by_pod("llm", WAITING) == {}
+def test_pods_are_found_by_label() -> None:
+    pods = PodIndex(
+        {
+            A: PodInfo(labels={"app": "vllm"}),
+            B: PodInfo(labels={"app": "triton"}),
+            ELSEWHERE: PodInfo(labels={"app": "vllm"}),
+        }
+    )
+    assert pods.labelled("ns", "app", ["vllm"]) == ["a"]
+    assert sorted(pods.labelled("ns", "app", ["vllm", "triton"])) == ["a", "b"]
+    assert pods.labelled("ns", "tier", ["gold"]) == []
 
 
-def test_a_page_that_stops_showing_a_metric_takes_it_away() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    store.update(listed(A), {target(A): page(A, 3.0, 0)})
-    store.update(listed(A), {target(A): {}})
-    assert store.by_pod("llm", WAITING) == {}
-
-
-def test_two_pages_of_a_pod_are_one_pods_series() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    first, second = target(A, 8000), target(A, 8001)
-    store.update(TargetSet(targets=(first, second), pods={A: {}}), {first: page(A, 3.0, 0), second: page(A, 4.0, 5)})
-    series = store.by_pod("llm", WAITING)["a"]
-    assert [one.value for one in series] == [3.0, 4.0]
-    assert store.why_missing(series, 61 * NS_PER_SECOND) is not None, "as old as its oldest series"
-
-
-def test_one_series_without_a_value_makes_the_pods_value_missing() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    series = (Series({}, 3.0, 0), Series({}, None, 0))
-    assert store.why_missing(series, 0) == "its page gives NaN or an infinity, which is no value"
-
-
-def test_the_oldest_sample_and_the_count_of_series_are_known() -> None:
-    store = Store(max_age_ns=60 * NS_PER_SECOND)
-    assert (store.series_count(), store.oldest_at_ns()) == (0, None)
-    store.update(listed(A, B), {target(A): page(A, 3.0, 7), target(B): page(B, None, 9)})
-    assert (store.series_count(), store.oldest_at_ns()) == (2, 7 * NS_PER_SECOND)
+def test_the_store_serves_the_last_table_and_forgets_removed_rules() -> None:
+    store = Store()
+    assert store.table("q") is None
+    first, second = _table(), _table()
+    store.publish(first)
+    store.publish(second)
+    assert store.table("q") is second
+    store.keep_only(["other"])
+    assert store.table("q") is None

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from adapter.sources.targets import BadTargets, PodKey, Target, TargetsFile, parse_targets
+from adapter.sources.pods import PodInfo
+from adapter.sources.series import PodKey
+from adapter.sources.targets import BadTargets, Target, TargetsFile, parse_targets
 
 POD = {"targets": ["127.0.0.1:8000"], "labels": {"namespace": "llm", "pod": "vllm-0", "app": "vllm"}}
 
@@ -14,7 +16,7 @@ def test_a_pod_group_names_the_pod_its_page_and_its_labels() -> None:
     targets = parse_targets(json.dumps([POD]))
     vllm_0 = PodKey("llm", "vllm-0")
     assert targets.targets == (Target(url="http://127.0.0.1:8000/metrics", role="pod", owner=vllm_0),)
-    assert targets.pods == {vllm_0: {"app": "vllm"}}
+    assert targets.pods == {vllm_0: PodInfo(labels={"app": "vllm"}, ready=None)}
 
 
 def test_a_path_of_its_own_is_used() -> None:

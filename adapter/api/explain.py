@@ -1,0 +1,126 @@
+"""Why a metric has the values it has, or none: the rule, its sources, every series asked for.
+
+Answered in place of the values where the request says `?explain=true`, so that the API server has already
+decided who may ask.
+"""
+
+from collections.abc import Callable, Iterator
+
+from adapter.api.custom_metrics import not_found as custom_not_found
+from adapter.api.custom_metrics import object_selector
+from adapter.api.external_metrics import check_tenancy, selected
+from adapter.api.external_metrics import not_found as external_not_found
+from adapter.api.query import CustomQuery, ExternalQuery
+from adapter.api.served import Served
+from adapter.api.status import StatusError
+from adapter.api.timestamp import timestamp
+from adapter.freshness import judge
+from adapter.names.resolve import Resolved
+from adapter.names.selectors import MetricSelector
+from adapter.names.view import labels
+from adapter.sources.rule import Rule, WhenStale
+from adapter.sources.series import NS_PER_SECOND, Series
+from adapter.store import Table
+
+SAMPLES_LIMIT = 200
+"""Series shown at most; the count says how many there are."""
+
+
+def explain(
+    served: Served,
+    query: CustomQuery | ExternalQuery,
+    now_ns: int,
+    *,
+    sources: Callable[[Rule], list[dict[str, object]]],
+) -> dict[str, object]:
+    """A MetricExplanation. sources: what is known of each source that may serve the rule.
+
+    Raises StatusError as the values' own request would for an unknown name, a selector or a namespace.
+    """
+    if isinstance(query, ExternalQuery):
+        asked = served.resolve(query.metric, query.label_selector, api="external", now_ns=now_ns)
+        not_found = external_not_found(query)
+    else:
+        asked = served.resolve(query.metric, query.metric_label_selector, api="custom", now_ns=now_ns)
+        not_found = custom_not_found(query)
+    if asked is None:
+        raise StatusError("NotFound", f"{not_found}: no rule has this name")
+    resolved, chosen = asked
+    rule = resolved.rule
+    table = served.store.table(rule.name)
+    rows = list(_rows(served, query, resolved, chosen, table, now_ns)) if table is not None else []
+    problem = "" if table is not None else served.why_empty(rule)[0]
+    if table is not None and not rows:
+        problem = "its source gives no series that this request selects"
+    return {
+        "kind": "MetricExplanation",
+        "apiVersion": "adapter.leadtime.dev/v1alpha1",
+        "metric": query.metric,
+        "namespace": query.namespace,
+        "rule": {
+            "name": rule.name,
+            "definedAt": rule.defined_at,
+            "value": repr(rule.value),
+            "unit": rule.unit,
+            "reducer": rule.reducer,
+            "across": rule.across,
+            "maxAgeSeconds": table.max_age_ns / NS_PER_SECOND if table is not None else rule.max_age_seconds,
+            "whenStale": _when_stale(rule, query).policy,
+            "whileLoading": rule.while_loading,
+        },
+        "source": table.source if table is not None else None,
+        "sources": sources(rule),
+        "problem": problem,
+        "series": len(rows),
+        "samples": rows[:SAMPLES_LIMIT],
+    }
+
+
+def _when_stale(rule: Rule, query: CustomQuery | ExternalQuery) -> WhenStale:
+    of_pods = isinstance(query, CustomQuery) and query.resource == "pods"
+    return rule.when_stale if of_pods else rule.when_stale_summed
+
+
+def _rows(
+    served: Served,
+    query: CustomQuery | ExternalQuery,
+    resolved: Resolved,
+    chosen: MetricSelector,
+    table: Table,
+    now_ns: int,
+) -> Iterator[dict[str, object]]:
+    when_stale = _when_stale(resolved.rule, query)
+    if isinstance(query, ExternalQuery):
+        check_tenancy(served, query, resolved.rule, chosen.selector)
+        for one, _, _ in selected(served, query, resolved, table, chosen.selector):
+            yield _row(served, resolved, table, one, when_stale, now_ns)
+        return
+    objects = object_selector(query)
+    of_pods = query.resource == "pods"
+    for one in table.in_namespace(query.namespace) if query.namespace else table.series:
+        pod = served.store.pod(one.pod)
+        if of_pods and one.pod is not None:
+            if query.name not in ("*", one.pod.name):
+                continue
+            if pod is not None and not objects.matches(pod.labels):
+                continue
+        if chosen.selector.matches(labels(resolved.view, one, pod, served.place)):
+            yield _row(served, resolved, table, one, when_stale, now_ns)
+
+
+def _row(
+    served: Served, resolved: Resolved, table: Table, one: Series, when_stale: WhenStale, now_ns: int
+) -> dict[str, object]:
+    pod = served.store.pod(one.pod)
+    gone = one.pod is not None and pod is None
+    judged = judge(one, table, when_stale, pod, now_ns)
+    return {
+        "pod": one.pod.name if one.pod is not None else None,
+        "value": one.value,
+        "timestamp": timestamp(one.at_ns),
+        "ageSeconds": round((now_ns - one.at_ns) / NS_PER_SECOND, 1),
+        "windowSeconds": one.window_seconds,
+        "state": "gone" if gone else judged.state,
+        "why": "its pod does not exist any more" if gone else judged.why,
+        "labels": dict(labels(resolved.view, one, pod, served.place)),
+    }

@@ -1,0 +1,1 @@
+"""The certificate that the adapter shows: from mounted files, or made, shared and renewed by itself."""

@@ -1,0 +1,106 @@
+"""Which pods exist and where their pages are: followed in the cluster, or read from a file."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from adapter.errors import BadInput
+from adapter.sources.kubernetes.discovery import KubernetesDiscovery
+from adapter.sources.pods import Pods
+from adapter.sources.targets import BadTargets, TargetSet, TargetsFile
+
+
+class Inventory(Protocol):
+    """Answers from memory. on_change: called when pods came, went or changed."""
+
+    on_change: Callable[[], None]
+
+    @property
+    def synced(self) -> bool: ...
+
+    @property
+    def faults(self) -> Sequence[str]: ...
+
+    @property
+    def notes(self) -> Mapping[str, int]: ...
+
+    def pods(self) -> Pods: ...
+
+    def targets(self) -> TargetSet: ...
+
+    async def refresh(self) -> None:
+        """Called before each collection."""
+        ...
+
+    async def run(self) -> None:
+        """Follow whatever there is to follow, until cancelled."""
+        ...
+
+
+class FileInventory:
+    """The targets file, read anew before each collection."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises BadInput where the file cannot be used from the start."""
+        self.on_change: Callable[[], None] = lambda: None
+        self._file = TargetsFile(path)
+        try:
+            self._targets = self._file.read()
+        except BadTargets as error:
+            raise BadInput(f"discovery.targetsFile: {error}") from error
+
+    synced = True
+    notes: Mapping[str, int] = {}
+
+    @property
+    def faults(self) -> Sequence[str]:
+        return () if self._file.fault is None else (f"keeping the last good targets: {self._file.fault}",)
+
+    def pods(self) -> Pods:
+        return self._targets.pods
+
+    def targets(self) -> TargetSet:
+        return self._targets
+
+    async def refresh(self) -> None:
+        targets = await asyncio.to_thread(self._file.read)
+        if targets is not self._targets:
+            self._targets = targets
+            self.on_change()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+class ClusterInventory:
+    """The cluster's pods, followed by watches."""
+
+    def __init__(self, discovery: KubernetesDiscovery) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        self._discovery = discovery
+        discovery.on_pods_changed = lambda: self.on_change()
+
+    @property
+    def synced(self) -> bool:
+        return self._discovery.synced
+
+    @property
+    def faults(self) -> Sequence[str]:
+        return self._discovery.faults
+
+    @property
+    def notes(self) -> Mapping[str, int]:
+        return self._discovery.notes
+
+    def pods(self) -> Pods:
+        return self._discovery.pods()
+
+    def targets(self) -> TargetSet:
+        return self._discovery.targets()
+
+    async def refresh(self) -> None:
+        self.on_change()  # a burst that is not yet told is known by the time of a collection
+
+    async def run(self) -> None:
+        await self._discovery.run()

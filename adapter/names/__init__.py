@@ -1,0 +1,1 @@
+"""From the names and selectors in HPAs to rules and series: ours, Prometheus' and the Stackdriver adapter's."""

@@ -1,0 +1,1 @@
+"""Google's Cloud Monitoring as a source."""

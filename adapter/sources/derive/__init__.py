@@ -1,0 +1,1 @@
+"""Values of rules from the samples of pages: newest, rate, ratio, quantile, total."""

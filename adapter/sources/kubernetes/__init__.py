@@ -1,0 +1,1 @@
+"""Kubernetes as the inventory: which pods exist, and where their metrics pages are."""

@@ -1,0 +1,51 @@
+"""The program takes what the manifests give it: the container's arguments and each configuration file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+from adapter.cli import app
+
+ADAPTER = Path(__file__).parents[3] / "manifests" / "adapter"
+CONFIGURATIONS = sorted(ADAPTER.rglob("adapter.yaml"))
+
+
+def test_the_container_starts_the_adapter_with_its_mounted_configuration() -> None:
+    """The file that the arguments name lies in the mounted folder, as kustomize's generator puts it there."""
+    deployment = yaml.safe_load((ADAPTER / "base" / "deployment.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    kustomization = yaml.safe_load((ADAPTER / "base" / "kustomization.yaml").read_text())
+    (generator,) = (each for each in kustomization["configMapGenerator"] if each["name"] == "leadtime-adapter")
+    (folder,) = (each["mountPath"] for each in container["volumeMounts"] if each["name"] == "config")
+    command, *arguments = container["args"]
+    assert arguments == [f"--config={folder}/{Path(name).name}" for name in generator["files"]]
+    assert parsed(command, f"--config={ADAPTER / 'base' / 'config' / 'adapter.yaml'}")["config"] is not None
+
+
+def test_there_is_a_configuration_for_the_base_and_each_way_of_collecting() -> None:
+    assert len(CONFIGURATIONS) == 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["serve"], id="serve"),
+        pytest.param(["explain"], id="explain"),
+        pytest.param(["rules", "check"], id="rules-check"),
+    ],
+)
+def test_the_commands_that_the_documentation_names_are_there(words: list[str]) -> None:
+    assert f"leadtime adapter {' '.join(words)}" in (ADAPTER.parents[1] / "docs" / "adapter.md").read_text()
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+
+
+def parsed(command: str, *arguments: str) -> dict[str, Any]:
+    """The parameters of a command of the adapter, parsed and not run."""
+    group: Any = typer.main.get_command(app)
+    context = group.commands[command].make_context(command, list(arguments))
+    return dict(context.params)
