@@ -15,7 +15,9 @@ def read_configuration(path: Path) -> AdapterSettings:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"config: was {str(path)!r}, must be a readable UTF-8 file ({error}); correct the path") from error
+        raise BadInput(
+            f"config: was {str(path)!r}, must be a readable UTF-8 file ({error}); correct the path"
+        ) from error
     return parse_configuration(text, str(path))
 
 

@@ -39,9 +39,7 @@ class RequestMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """As families for a registry."""
-        requests = CounterMetricFamily(
-            "leadtime_adapter_requests", "HTTP requests answered.", labels=["api", "code"]
-        )
+        requests = CounterMetricFamily("leadtime_adapter_requests", "HTTP requests answered.", labels=["api", "code"])
         for (api, code), count in self._codes.items():
             requests.add_metric([api, str(code)], count)
         yield requests

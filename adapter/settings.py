@@ -16,7 +16,6 @@ from adapter.sources.prometheus.settings import PrometheusSettings
 from adapter.sources.scrape_settings import ScrapeSettings
 from adapter.sources.section import Section
 
-
 _LAGS_SECONDS = {"scrape": 0.0, "prometheus": 60.0, "cloudMonitoring": 240.0}
 _Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$")]
 

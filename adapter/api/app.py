@@ -73,8 +73,7 @@ class App:
             return self._counted("other", _refusal(refused), started)
         if not isinstance(user, User):
             return self._when_known(request, user, started)
-        answer = self._answer(request, user, started)
-        return answer
+        return self._answer(request, user, started)
 
     async def _when_known(self, request: Request, user: Awaitable[User], started: float) -> bytes:
         try:
@@ -91,10 +90,7 @@ class App:
             return self._counted("external" if b"/external." in request.target else "custom", kept, started)
         api: Api = "other"
         try:
-            if request.method not in ("GET", "HEAD"):
-                raise StatusError(
-                    "MethodNotAllowed", "the server does not allow this method on the requested resource"
-                )
+            _check_method(request)
             query = parse_query(request.segments, request.query)
             if query is None:
                 api, answer = self._document(request)
@@ -150,6 +146,11 @@ class App:
     def _counted(self, api: Api, answer: bytes, started: float) -> bytes:
         self._metrics.requests.observe(api, int(answer[9:12]), time.perf_counter() - started)
         return answer
+
+
+def _check_method(request: Request) -> None:
+    if request.method not in ("GET", "HEAD"):
+        raise StatusError("MethodNotAllowed", "the server does not allow this method on the requested resource")
 
 
 def _refusal(refused: Refused) -> bytes:

@@ -6,9 +6,10 @@ pkg/provider/errors.go.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from adapter.api.groups import CUSTOM_GROUP
 from adapter.api.objects import CLUSTER_SCOPED, described, kind_of
 from adapter.api.quantity import NoQuantity, quantity
-from adapter.api.query import CUSTOM_GROUP, CustomQuery
+from adapter.api.query import CustomQuery
 from adapter.api.selector import BadSelector, Selector, parse_selector
 from adapter.api.served import Answer, Served
 from adapter.api.status import StatusError

@@ -18,14 +18,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from adapter.api.groups import CUSTOM_GROUP, EXTERNAL_GROUP, VERSIONS
 from adapter.api.negotiation import etag, is_current, parse_accept
 from adapter.api.status import StatusError, status_response
 from adapter.http_server.response import JSON, response
 
-CUSTOM_GROUP = "custom.metrics.k8s.io"
-EXTERNAL_GROUP = "external.metrics.k8s.io"
-VERSIONS = {CUSTOM_GROUP: ("v1beta2", "v1beta1"), EXTERNAL_GROUP: ("v1beta1",)}
-"""Group -> its versions, the preferred one first."""
 KINDS = {CUSTOM_GROUP: "MetricValueList", EXTERNAL_GROUP: "ExternalMetricValueList"}
 PLACEHOLDER = "custommetrics"
 _DISCOVERY_GROUP = "apidiscovery.k8s.io"

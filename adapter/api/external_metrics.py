@@ -5,8 +5,9 @@ Source: metrics pkg/apis/external_metrics/v1beta1/types.go; the message is the S
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from adapter.api.groups import EXTERNAL_GROUP
 from adapter.api.quantity import NoQuantity, quantity
-from adapter.api.query import EXTERNAL_GROUP, ExternalQuery
+from adapter.api.query import ExternalQuery
 from adapter.api.selector import Selector
 from adapter.api.served import Answer, Served
 from adapter.api.status import StatusError

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from adapter.api.discovery import CUSTOM_GROUP, EXTERNAL_GROUP, VERSIONS
+from adapter.api.groups import CUSTOM_GROUP, EXTERNAL_GROUP, VERSIONS
 from adapter.api.negotiation import etag, is_current, parse_accept
 from adapter.api.openapi_types import Schema, list_type, types
 from adapter.api.status import StatusError, status_response

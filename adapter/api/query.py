@@ -6,10 +6,7 @@ Source of the paths: custom-metrics-apiserver pkg/apiserver/installer/{cm,em}han
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-CUSTOM_GROUP = "custom.metrics.k8s.io"
-EXTERNAL_GROUP = "external.metrics.k8s.io"
-VERSIONS = {CUSTOM_GROUP: ("v1beta2", "v1beta1"), EXTERNAL_GROUP: ("v1beta1",)}
-"""Group -> its versions, the preferred one first."""
+from adapter.api.groups import EXTERNAL_GROUP, VERSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

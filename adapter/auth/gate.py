@@ -4,8 +4,8 @@ With everything in memory it answers without waiting, in some microseconds.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from adapter.auth.access_review import AccessReviews, AccessVerdict, forbidden, go_quoted
 from adapter.auth.identity import ANONYMOUS, User
@@ -15,39 +15,11 @@ from adapter.auth.request_attributes import Attributes, attributes_of
 from adapter.auth.token_review import TokenReviews, TokenVerdict, bearer_token
 from adapter.auth.trust import Trust
 from adapter.clock import Clock
+from adapter.http_server.request import Client, Request
 
 _log = logging.getLogger(__name__)
 OPEN_PATHS: Final = frozenset(("healthz", "livez", "readyz"))
 _MEMO: Final = "adapter.auth.peer"
-
-
-class Client(Protocol):
-    """One connection. certificate_der: that the TLS handshake verified; memo: ours to keep what it is worth.
-
-    It may also have `intermediates_der`, a sequence of the further certificates that the client sent.
-    """
-
-    @property
-    def certificate_der(self) -> bytes | None: ...
-
-    @property
-    def memo(self) -> dict[object, object]: ...
-
-
-class Request(Protocol):
-    """method: upper case. segments: the path's parts, decoded. headers: lower-case name -> values in their order."""
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def segments(self) -> tuple[str, ...]: ...
-
-    @property
-    def headers(self) -> Mapping[bytes, Sequence[bytes]]: ...
-
-    @property
-    def client(self) -> Client: ...
 
 
 class Gate:
@@ -107,8 +79,7 @@ class Gate:
         if isinstance(peer, Peer) and peer.holds(trust, now_ns):
             return peer
         leaf = client.certificate_der
-        intermediates: Sequence[bytes] = getattr(client, "intermediates_der", ())
-        peer = Peer(trust, (leaf, *intermediates) if leaf is not None else (), now_ns)
+        peer = Peer(trust, (leaf, *client.intermediates_der) if leaf is not None else (), now_ns)
         if peer.fault and not peer.is_front_proxy:
             _log.warning("client certificate refused: %s", peer.fault)
         client.memo[_MEMO] = peer

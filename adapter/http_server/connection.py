@@ -11,6 +11,7 @@ from adapter.http_server.refusal import HEADERS_TOO_LARGE, INTERNAL_ERROR, MALFO
 from adapter.http_server.request import Client, Request
 from adapter.http_server.response import with_connection, without_body
 from adapter.http_server.shared import Shared
+from adapter.http_server.tls import presented_intermediates
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,8 @@ class Connection(asyncio.BufferedProtocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self.client.certificate_der = tls.getpeercert(True)
+            if self.client.certificate_der is not None:
+                self.client.intermediates_der = presented_intermediates(tls)
             transport.set_read_buffer_limits(high=_TLS_READ_AHEAD_BYTES)  # type: ignore[attr-defined]
         self._transport = transport
         self._parser = httptools.HttpRequestParser(self)

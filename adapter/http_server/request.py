@@ -14,13 +14,15 @@ class Client:
     """Who is at the other end of one connection.
 
     certificate_der: the client certificate that the TLS handshake verified, None without one.
+    intermediates_der: certificates that the client sent after it, unverified.
     memo: where whoever authenticates keeps, for as long as the connection lasts, what it worked out.
     """
 
-    __slots__ = ("certificate_der", "memo")
+    __slots__ = ("certificate_der", "intermediates_der", "memo")
 
     def __init__(self, certificate_der: bytes | None = None) -> None:
         self.certificate_der = certificate_der
+        self.intermediates_der: Sequence[bytes] = ()
         self.memo: dict[object, object] = {}
 
 

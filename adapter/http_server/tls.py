@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _ALPN = ("http/1.1",)
 RECEIVE_BYTES = 4096
@@ -69,3 +69,14 @@ def offer_http(context: ssl.SSLContext, current_context: Callable[[], ssl.SSLCon
             tls.context = chosen
 
     context.sni_callback = choose
+
+
+def presented_intermediates(connection: ssl.SSLObject) -> Sequence[bytes]:
+    """DER of the certificates that the client sent after its own; call it once a connection.
+
+    Public since Python 3.13 (ssl.SSLObject.get_unverified_chain); before, the same method of the object beneath.
+    """
+    if hasattr(connection, "get_unverified_chain"):
+        return tuple(connection.get_unverified_chain()[1:])
+    chain = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
+    return tuple(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in (chain or ())[1:])

@@ -28,8 +28,6 @@ _OF_WORKLOADS = (
 """Types that a cluster's own pods fill: one tenant's are not another's to read."""
 _RATE_WINDOW_SECONDS = 60
 """The alignment period of the Stackdriver adapter's rates (query_builder.go)."""
-_MAX_AGE_SECONDS = 300.0
-"""How far the Stackdriver adapter looks back (reqWindow)."""
 
 
 class OnDemandSettings(Section):
@@ -123,7 +121,6 @@ def cloud_rule(name: str, reducer: str = "") -> Rule | None:
         name=f"{name}|{reducer}" if reducer else name,
         value=value,
         system="cloud-monitoring",
-        max_age_seconds=_MAX_AGE_SECONDS,
         visible_to=() if name.startswith(_OF_WORKLOADS) else ("*",),
         cloud=CloudQuery(metric_type=metric_type, reducer=reducer, resource_type=view_of(name).resource_type),
         defined_at="asked for",

@@ -10,7 +10,7 @@ from typing import Literal
 import aiohttp
 from yarl import URL
 
-from adapter.api.discovery import EXTERNAL_GROUP, VERSIONS
+from adapter.api.groups import EXTERNAL_GROUP, VERSIONS
 from adapter.api.status import StatusError, status_response
 from adapter.http_server.request import Client, Request
 from adapter.http_server.response import JSON, response

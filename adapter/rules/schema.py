@@ -86,6 +86,8 @@ class RatioSection(Section):
     numerator: SeriesNames
     denominator: SeriesNames
     window_seconds: WindowSeconds = 60
+    idle: float | None = None
+    """The value while the denominator does not increase; none by default, because a stuck server looks the same."""
 
 
 class QuantileSection(Section):
@@ -258,7 +260,7 @@ class RuleSection(Section):
         if self.rate is not None:
             return Rate(self.rate.series, self.rate.window_seconds)
         if self.ratio is not None:
-            return Ratio(self.ratio.numerator, self.ratio.denominator, self.ratio.window_seconds)
+            return Ratio(self.ratio.numerator, self.ratio.denominator, self.ratio.window_seconds, self.ratio.idle)
         if self.quantile is not None:
             return Quantile(self.quantile.histogram, self.quantile.quantile, self.quantile.window_seconds)
         if self.total is not None:

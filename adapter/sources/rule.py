@@ -27,12 +27,14 @@ class Rate:
 class Ratio:
     """Increase of one counter per increase of another over the window: for example queue time per request.
 
-    Without an increase of the denominator there is no value.
+    idle: the value where the denominator did not increase; None for none. A number lets an idle pod count as such,
+    but so does one that is stuck: give it only where another metric of the HPA tells the two apart.
     """
 
     numerator: tuple[str, ...]
     denominator: tuple[str, ...]
     window_seconds: int
+    idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import logging
 import os
 import ssl
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from adapter.auth.serving_certificate.key_pair import KeyPair
@@ -60,17 +59,6 @@ class ServingTls:
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = self._inner
         return None
-
-
-def presented_intermediates(connection: ssl.SSLObject) -> Sequence[bytes]:
-    """DER of the certificates that the client sent after its own; call it once a connection.
-
-    Public since Python 3.13 (ssl.SSLObject.get_unverified_chain); before, the same method of the object beneath.
-    """
-    if hasattr(connection, "get_unverified_chain"):
-        return tuple(connection.get_unverified_chain()[1:])
-    chain = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
-    return tuple(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in (chain or ())[1:])
 
 
 def _fresh_context() -> ssl.SSLContext:

@@ -13,10 +13,6 @@ from adapter.sources.rule import CloudQuery, Latest, ObjectLabel, Reducer, Rule
 METRICS: tuple[Metric, ...] = ()
 """None: no exporter's page holds them."""
 
-MAX_AGE_SECONDS = 300.0
-"""How far the Stackdriver adapter looks back (its query_builder.go, reqWindow). 60 s between samples and the delay
-until they can be read leave no room for less."""
-
 _NODE = (ObjectLabel(resource="nodes", label="node_name", namespaced=False, kind="Node"),)
 
 
@@ -41,7 +37,6 @@ def _rule(
         system="gke",
         reducer=reducer,
         across=reducer,
-        max_age_seconds=MAX_AGE_SECONDS,
         cloud=CloudQuery(metric_type=metric_type, resource_type=resource_type),
         objects=objects,
     )

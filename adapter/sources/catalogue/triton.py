@@ -41,11 +41,15 @@ METRICS: tuple[Metric, ...] = (
 
 
 def _per(name: str, above: Metric, below: Metric, unit: str, alias: str) -> Rule:
-    """Models of one server are averaged, each counting once, and so are pods."""
+    """Models of one server are averaged, each counting once, and so are pods.
+
+    An idle server's is 0, as in NVIDIA's own rule (delta(queue) / (1 + delta(success))): without a value the HPA would
+    never scale an idle fleet down.
+    """
     return Rule(
         name=name,
         aliases=(alias,),
-        value=Ratio(above.spellings, below.spellings, RATE_WINDOW_SECONDS),
+        value=Ratio(above.spellings, below.spellings, RATE_WINDOW_SECONDS, idle=0.0),
         unit=unit,
         system="triton",
         reducer="mean",

@@ -106,8 +106,8 @@ def _ratios(rule: Ratio, page: Page, histories: Histories) -> Iterator[Series]:
                 why = _too_few(rule.window_seconds)
             else:
                 grown, by = history.increases()
-                value = grown / by if by > 0 else None
-                why = "" if by > 0 else f"{below.head.name} did not increase in {rule.window_seconds} s"
+                value = grown / by if by > 0 else rule.idle
+                why = "" if value is not None else f"{below.head.name} did not increase in {rule.window_seconds} s"
             is_quiet = value is None
         yield Series(above.labels, value, at_ns, above.owner.pod, rule.window_seconds, why=why, is_quiet=is_quiet)
 

@@ -19,12 +19,13 @@ from adapter.auth.identity import User
 from adapter.auth.refusal import Refused
 from adapter.auth.request_header import RequestHeaderConfig
 from adapter.auth.serving_certificate.key_pair import parse_key_pair
-from adapter.auth.serving_certificate.tls_context import ServingTls, presented_intermediates
+from adapter.auth.serving_certificate.tls_context import ServingTls
 from adapter.auth.trust import Trust
 from adapter.clock import SystemClock
 from adapter.http_server.request import Request
 from adapter.http_server.response import response
 from adapter.http_server.server import HttpServer
+from adapter.http_server.tls import presented_intermediates
 
 NAME = "leadtime-adapter.leadtime.svc"
 SERVING_CA, OTHER_SERVING_CA = make("serving-ca", ca=True), make("serving-ca", ca=True)

@@ -99,7 +99,7 @@ def test_a_histogram_is_asked_for_by_its_sum_or_count() -> None:
         ),
         pytest.param(
             "nv_inference_queue_duration_us_per_request",
-            Ratio(("nv_inference_queue_duration_us",), ("nv_inference_request_success",), 60),
+            Ratio(("nv_inference_queue_duration_us",), ("nv_inference_request_success",), 60, idle=0.0),
             id="tritons-queue-time-per-request",
         ),
         pytest.param(

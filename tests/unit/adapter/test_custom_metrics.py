@@ -4,7 +4,19 @@ from dataclasses import replace
 
 import pytest
 from served_metrics import (
-    A, B, HELD, LOADING, NOW_NS, POOL, QUEUE, REFUSED, SUMMED_WITHOUT, THEIRS, UTILIZATION, series, served,
+    HELD,
+    LOADING,
+    NOW_NS,
+    POOL,
+    QUEUE,
+    REFUSED,
+    SUMMED_WITHOUT,
+    THEIRS,
+    UTILIZATION,
+    A,
+    B,
+    series,
+    served,
 )  # fmt: skip
 
 from adapter.api.custom_metrics import custom_metrics
@@ -88,8 +100,7 @@ def test_where_no_pod_has_a_value_the_error_says_why() -> None:
     refused = _refusal(world)
     assert refused.reason == "NotFound"
     assert str(refused) == (
-        "the server could not find the metric queue for pods: "
-        "vllm-a: last sample 100 s old, max age 60 s (and 1 more)"
+        "the server could not find the metric queue for pods: vllm-a: last sample 100 s old, max age 60 s (and 1 more)"
     )
 
 
@@ -143,9 +154,7 @@ def test_an_object_of_a_pod_without_value_has_none_unless_the_rule_says_omit() -
 
 def test_a_rules_own_mapping_names_the_object() -> None:
     world = served((POOL, [series(A, 6, name="llama"), series(B, 8, name="llama"), series(B, 1, name="qwen")]))
-    query = replace(
-        PODS, resource="inferencepools.inference.networking.k8s.io", name="llama", metric="pool_queue"
-    )
+    query = replace(PODS, resource="inferencepools.inference.networking.k8s.io", name="llama", metric="pool_queue")
     (item,) = _items(world, query)
     assert item["describedObject"]["kind"] == "InferencePool"
 
@@ -159,7 +168,9 @@ def test_labels_of_other_objects_than_pods_are_not_known() -> None:
 
 def test_an_unknown_name_is_not_found_and_a_rule_without_values_says_what_its_sources_say() -> None:
     world = served((QUEUE, [series(A, 3)]))
-    assert str(_refusal(world, replace(PODS, metric="nobody"))) == "the server could not find the metric nobody for pods"
+    assert (
+        str(_refusal(world, replace(PODS, metric="nobody"))) == "the server could not find the metric nobody for pods"
+    )
     world.store.keep_only([])
     assert str(_refusal(world)).endswith(": its sources gave nothing")
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from served_metrics import A, B, LOADING, NOW_NS, QUEUE, RATE, SUMMED_WITHOUT, THEIRS, UTILIZATION, rule, series, served
+from served_metrics import LOADING, NOW_NS, QUEUE, RATE, SUMMED_WITHOUT, THEIRS, UTILIZATION, A, B, rule, series, served
 
 from adapter.api.explain import explain
 from adapter.api.external_metrics import external_metrics

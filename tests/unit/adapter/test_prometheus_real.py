@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapter.sources.catalogue import RULES as CATALOGUE_RULES
 from adapter.sources.pods import PodInfo
 from adapter.sources.prometheus.promql import quoted
 from adapter.sources.prometheus.settings import PrometheusSettings
@@ -89,7 +90,7 @@ def pages() -> Iterator[int]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
     thread.start()
     try:
         yield server.server_port
@@ -187,6 +188,16 @@ def test_a_query_with_a_fault_fails_alone(reading):
     assert reading.failures.keys() == {"wrong"}
     assert "bad_data" in str(reading.failures["wrong"])
     assert reading.series.keys() == RULES.keys() - {"wrong"}
+
+
+@pytest.mark.parametrize("exact_names", [False, True])
+def test_every_rule_of_the_catalogue_is_a_query_that_prometheus_takes(server, exact_names):
+    source = PrometheusSource(PrometheusSettings(url=server, google_auth=exact_names), auth=lambda prepared: prepared)
+    reading = collect(source, CATALOGUE_RULES)
+    asyncio.run(source.close())
+    assert reading.failures == {}
+    assert reading.series.keys() == reading.queries.keys()
+    assert len(reading.series) > 50
 
 
 def test_labels_of_the_exporter_stay(reading):
