@@ -54,11 +54,13 @@ e2e: setup ## tests against a real control plane (none yet)
 	@if ls tests/e2e/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest tests/e2e; \
 	else echo "e2e: there are no tests against a real control plane yet" >&2; exit 1; fi
 
-lock: ## resolve both lock files anew (needs uv)
+lock: ## resolve the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
 	uv pip compile pyproject.toml --extra rivals --constraints requirements.lock --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-rivals.lock
+	uv pip compile requirements-adapter.in --constraints requirements.lock --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements-adapter.lock
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

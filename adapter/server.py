@@ -157,6 +157,7 @@ def _loop(
         pods=inventory.pods,
         on_reading=lambda name, outcome, now_ns: collector.on_reading(name, outcome, inventory.pods(), now_ns),
         clock=clock.now_ns,
+        stagger=settings.scrape is None,  # replicas that start together must not ask a backend together for ever
     )
 
 

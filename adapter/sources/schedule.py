@@ -52,8 +52,9 @@ class SourceHealth:
 class SourceLoop:
     """Collects `source` every interval_seconds until cancelled.
 
-    The first collection starts at once, or after a random part of the interval with stagger=True: jitter on the start
-    only, so that the distance between collections stays what it is. A collection that takes longer than the interval
+    The first collection starts at once, so that a restart is short. With stagger=True the second follows after a random
+    part of the interval: jitter once, so that replicas that start together do not ask together for ever, and the
+    distance between collections stays what it is. A collection that takes longer than the interval
     is followed by the next one at once, however many starts it missed; one that takes longer than timeout_seconds
     is given up. After failures the distance grows: the interval, plus a random part ("full jitter") of a span that
     doubles with each up to max_backoff_seconds; and at least what the backend asked for, up to max_retry_after_seconds.
@@ -102,6 +103,7 @@ class SourceLoop:
         """Collect until cancelled; the source is the caller's to close."""
         monotonic = self._monotonic or asyncio.get_running_loop().time
         if self._stagger:
+            await self._collect_once(monotonic)
             await self._sleep(self._chance() * self._interval_seconds)
         due = monotonic()
         while True:

@@ -13,7 +13,7 @@ class SourceUnavailable(Exception):
     """Something could not be had from a source. The next collection tries again.
 
     reason: one word for counting: timeout, connection, status, throttled, unauthorized, too_large, encoding,
-    malformed, truncated, limit.
+    malformed, truncated, limit; internal for a fault of ours.
     retry_after_seconds: what the backend asked for, None if it did not say.
     """
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +55,9 @@ class Processes:
         """Those started and not stopped, oldest first."""
         return tuple(self._running)
 
-    def start(self, name: str, command: Sequence[str | Path]) -> Process:
-        """Start a program; its log begins anew."""
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._folder)}
+    def start(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Process:
+        """Start a program; its log begins anew. Of this process's environment it gets PATH only; environment adds."""
+        variables = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._folder), **(environment or {})}
         log = self._folder / f"{name}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(  # noqa: S603 (the programs are those of binaries.py)
@@ -66,7 +66,7 @@ class Processes:
                 stdout=output,
                 stderr=output,
                 cwd=self._folder,
-                env=environment,
+                env=variables,
                 start_new_session=True,
             )
         process = Process(name, popen, log)

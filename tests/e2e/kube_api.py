@@ -132,6 +132,8 @@ class Api:
                     return seen
             except ApiError as error:  # not there yet
                 seen = error.body
+            except urllib3.exceptions.HTTPError as error:  # no answer, as from an aggregated API that starts
+                seen = {"error": repr(error)}
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path}: not as awaited after {timeout_seconds:g} s; last seen: {json.dumps(seen)}")
             time.sleep(POLL_SECONDS)

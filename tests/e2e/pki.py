@@ -42,20 +42,28 @@ class Authority:
         """
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, user))
-        return self._issue(name or user, x509.Name(attributes), ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return self._issue(name or user, x509.Name(attributes), [ExtendedKeyUsageOID.CLIENT_AUTH], None)
 
-    def server(self, name: str, hosts: Sequence[str]) -> KeyPair:
-        """A serving certificate for these DNS names and IP addresses."""
+    def server(self, name: str, hosts: Sequence[str], *, also_client: bool = False) -> KeyPair:
+        """A serving certificate for these DNS names and IP addresses.
+
+        also_client: it may call, too, as KEDA's adapter does with it.
+        """
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        return self._issue(name, subject, ExtendedKeyUsageOID.SERVER_AUTH, names)
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if also_client else [])]
+        return self._issue(name, subject, usages, names)
 
     def _issue(
-        self, name: str, subject: x509.Name, usage: x509.ObjectIdentifier, hosts: x509.SubjectAlternativeName | None
+        self,
+        name: str,
+        subject: x509.Name,
+        usages: Sequence[x509.ObjectIdentifier],
+        hosts: x509.SubjectAlternativeName | None,
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(subject, key).add_extension(x509.BasicConstraints(False, None), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if hosts:
             builder = builder.add_extension(hosts, critical=False)
         pair = KeyPair(self._folder / f"{name}.crt", self._folder / f"{name}.key")

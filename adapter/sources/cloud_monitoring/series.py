@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from adapter.sources.cloud_monitoring.filters import ALIGNMENT_SECONDS, is_reduced
@@ -128,11 +128,11 @@ def _single(rule: Rule, value: Latest | Rate | Quantile, labels: _Labels, one: C
     increase = increase_of(one.points, metric_kind=one.metric_kind, window_seconds=window)
     at_ns = min(newest.end_ns, now_ns)
     if increase is None:
-        return _series(labels, one, None, at_ns, window, f"needs two samples within {window} s")
+        return _series(labels, one, None, at_ns, window, f"needs two samples within {window} s", is_quiet=True)
     if isinstance(value, Quantile):
         quantile = quantile_of(value.quantile, one.bounds, increase)
         why = "" if quantile is not None else f"no observations in {window} s"
-        return _series(labels, one, quantile, at_ns, window, why)
+        return _series(labels, one, quantile, at_ns, window, why, is_quiet=quantile is None)
     return _series(labels, one, increase.values[0] / increase.seconds, at_ns, window)
 
 
@@ -150,9 +150,10 @@ def _combined(
         return _series(labels, first, math.fsum(one.points[0].values[0] for one in there), at_ns, 0)
     above, below = (increase_of(one.points, metric_kind=one.metric_kind, window_seconds=window) for one in there)
     if above is None or below is None:
-        return _series(labels, first, None, at_ns, window, f"needs two samples within {window} s")
+        return _series(labels, first, None, at_ns, window, f"needs two samples within {window} s", is_quiet=True)
     if below.values[0] <= 0:
-        return _series(labels, first, None, at_ns, window, f"the denominator did not increase in {window} s")
+        why = f"the denominator did not increase in {window} s" if value.idle is None else ""
+        return _series(labels, first, value.idle, at_ns, window, why, is_quiet=value.idle is None)
     return _series(labels, first, above.values[0] / below.values[0], at_ns, window)
 
 
@@ -161,14 +162,22 @@ def _all(parts: Sequence[Mapping[_Labels, CloudSeries]]) -> Iterable[_Labels]:
 
 
 def _series(
-    labels: _Labels, one: CloudSeries, value: float | None, at_ns: int, window_seconds: int, why: str = ""
+    labels: _Labels,
+    one: CloudSeries,
+    value: float | None,
+    at_ns: int,
+    window_seconds: int,
+    why: str = "",
+    *,
+    is_quiet: bool = False,
 ) -> Series:
     pod, _ = labels
     if value is not None and not math.isfinite(value):
         why = "NaN" if math.isnan(value) else f"{value:+}".replace("inf", "Inf")
         value = None
     own = {key: text for key, text in one.metric_labels.items() if pod is None or key not in _OF_POD}
-    return Series(own, value, at_ns, pod, window_seconds, {**one.resource_labels, "type": one.resource_type}, why=why)
+    resource = {**one.resource_labels, "type": one.resource_type}
+    return Series(own, value, at_ns, pod, window_seconds, resource, why=why, is_quiet=is_quiet)
 
 
 def _with_pod(series: Series) -> Mapping[str, str]:
@@ -179,4 +188,4 @@ def _with_pod(series: Series) -> Mapping[str, str]:
 def _blanked(series: Series, why: str) -> Series:
     if not why:
         return series
-    return Series(series.labels, None, series.at_ns, series.pod, series.window_seconds, series.resource_labels, why=why)
+    return replace(series, value=None, why=why, is_quiet=False)

@@ -38,9 +38,9 @@ class CloudMonitoringSettings(Section):
 
     requests_per_minute: int = Field(default=180, ge=1, le=60_000)
     """Calls, pages included, that this process may make a minute: its part of the project's quota, which the Cloud
-    console shows under "Time series queries". Rules beyond it keep their last values and wait for their turn. 180: forty
-    rules with data twice a minute, and the 228 metric types of the built-in rules looked for every five minutes, are
-    126. With several replicas each makes so many."""
+    console shows under "Time series queries". Rules beyond it keep their last values and wait for their turn. 180:
+    forty rules with data twice a minute, and the 228 metric types of the built-in rules looked for every five minutes,
+    are 126. With several replicas each makes so many."""
 
     absent_retry_seconds: float = Field(default=300.0, ge=10.0, le=3600.0)
     """How long a metric type that has never had data in this cluster is left unasked, seconds: so long the first values

@@ -27,7 +27,7 @@ pages are scraped directly: then a value stays what it is when its source change
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total
 
@@ -51,12 +51,14 @@ class Query:
     names: spellings of the series, the one to prefer first; () where any name will do.
     timed: whether rows with times belong to those with values. Without them a row's own time counts: the sample's
         in the answer to a range selector, the evaluation's in the answer to a query of the user's own.
+    idle: the value of a ratio in whose window nothing happened, which is NaN in the answer; None for none.
     """
 
     promql: str
     window_seconds: int = 0
     names: tuple[str, ...] = ()
     timed: bool = False
+    idle: float | None = None
 
 
 def query_of(
@@ -80,9 +82,9 @@ def query_of(
             return Query(f"{selector(series, matchers)}[{lookback_seconds}s]", names=series)
         case Rate(series, window):
             return _paired(_either(_rate_over(window), series, matchers), series, matchers, window)
-        case Ratio(above, below, window):
+        case Ratio(above, below, window, idle):
             rates = [_either(_rate_over(window), names, matchers) for names in (above, below)]
-            return _paired(" / ".join(rates), above, matchers, window)
+            return replace(_paired(" / ".join(rates), above, matchers, window), idle=idle)
         case Quantile(histogram, quantile, window):
             buckets = tuple(f"{name}_bucket" for name in histogram)
             rates_by_le = _either(_rate_over(window), buckets, matchers)

@@ -111,11 +111,15 @@ def _preferred(rows: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
 
 
 def _series(row: Row, at_ns: int, query: Query, shared: str) -> Series:
-    why = shared
-    if not math.isfinite(row.value):
-        why = "NaN" if math.isnan(row.value) else f"{row.value:+}".replace("inf", "Inf")
-    value = None if why else row.value
-    return Series(row.labels.own, value, at_ns, row.labels.pod, query.window_seconds, why=why)
+    window, value, why = query.window_seconds, row.value, shared
+    is_quiet = window > 0 and not shared and math.isnan(value)  # a ratio or quantile of nothing is 0 / 0
+    if is_quiet and query.idle is not None:
+        value, is_quiet = query.idle, False
+    if is_quiet:
+        why = f"nothing happened in {window} s"
+    elif not math.isfinite(value):
+        why = "NaN" if math.isnan(value) else f"{value:+}".replace("inf", "Inf")
+    return Series(row.labels.own, None if why else value, at_ns, row.labels.pod, window, why=why, is_quiet=is_quiet)
 
 
 def _without_value(rows: Sequence[Row], values: Sequence[Row], shown: Shown, now_ns: int, query: Query) -> list[Series]:
@@ -127,5 +131,6 @@ def _without_value(rows: Sequence[Row], values: Sequence[Row], shown: Shown, now
         pod = row.labels.pod
         if row.labels.is_time and pod is not None and pod not in have and shown.has(row.labels):
             at_ns = min(round(row.value * 1000) * NS_PER_MS, now_ns)
-            unknown.setdefault(pod, Series(row.labels.own, None, at_ns, pod, query.window_seconds, why=why))
+            window = query.window_seconds
+            unknown.setdefault(pod, Series(row.labels.own, None, at_ns, pod, window, why=why, is_quiet=window > 0))
     return list(unknown.values())

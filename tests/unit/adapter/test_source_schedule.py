@@ -86,10 +86,10 @@ async def test_a_collection_longer_than_the_interval_is_followed_at_once_and_nev
     assert world.starts == [0.0, 40.0, 80.0]
 
 
-async def test_a_staggered_start_moves_all_starts_alike():
+async def test_staggered_the_first_is_at_once_and_all_later_starts_are_moved_alike():
     world = World(*[GOOD] * 3, seconds=1.0, chance=0.4)
     await world.run(stagger=True)
-    assert world.starts == [6.0, 21.0, 36.0]
+    assert world.starts == [0.0, 7.0, 22.0]
 
 
 async def test_distances_grow_with_failures_and_shrink_at_the_first_success():

@@ -8,6 +8,7 @@ import typer.main
 import yaml
 
 from adapter.cli import app
+from adapter.configuration_file import parse_configuration
 
 ADAPTER = Path(__file__).parents[3] / "manifests" / "adapter"
 CONFIGURATIONS = sorted(ADAPTER.rglob("adapter.yaml"))
@@ -27,6 +28,13 @@ def test_the_container_starts_the_adapter_with_its_mounted_configuration() -> No
 
 def test_there_is_a_configuration_for_the_base_and_each_way_of_collecting() -> None:
     assert len(CONFIGURATIONS) == 5
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.parent.name)
+def test_every_configuration_is_one_that_the_adapter_takes(path: Path) -> None:
+    text = path.read_text().replace("PROJECT_ID", "my-project").replace("CLUSTER_NAME", "my-cluster")
+    settings = parse_configuration(text, path.name)
+    assert [str(folder) for folder in settings.rules] == ["/etc/leadtime/rules"]
 
 
 @pytest.mark.parametrize(

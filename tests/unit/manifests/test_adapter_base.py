@@ -192,11 +192,11 @@ def test_the_api_server_is_led_to_the_service_and_never_skips_tls(base: Objects,
 
 
 def test_the_certificate_is_for_the_service_and_in_the_secret_that_may_be_written(base: Objects, one: One) -> None:
-    managed = CONFIG["servingCertificate"]["selfManaged"]
+    managed = CONFIG["servingCertificate"]
     service = one(base, "Service")["metadata"]
     role = one(base, "Role", "leadtime-adapter-serving-certificate")
-    assert (managed["service"], managed["namespace"]) == (service["name"], service["namespace"])
-    assert role["rules"][1]["resourceNames"] == [managed["secret"]]
+    assert (managed["serviceName"], managed["namespace"]) == (service["name"], service["namespace"])
+    assert role["rules"][1]["resourceNames"] == [managed["secretName"]]
     assert role["metadata"]["namespace"] == managed["namespace"]
 
 

@@ -69,7 +69,7 @@ def test_tls_is_verified_and_somebody_writes_the_ca_bundle(folder: Path, kustomi
     }
     assert not any("insecureSkipTLSVerify" in each["spec"] for each in objects if each["kind"] == "APIService")
     may_patch = any(each["metadata"]["name"] == "leadtime-adapter-ca-bundle" for each in objects)
-    if "selfManaged" in configuration(objects, one)["servingCertificate"]:
+    if "secretName" in configuration(objects, one)["servingCertificate"]:
         assert (injected, may_patch) == ({None}, True)
     else:
         assert (injected, may_patch) == ({"leadtime-system/leadtime-adapter-serving"}, False)
@@ -83,7 +83,7 @@ def test_cert_managers_certificate_is_for_the_service_and_read_from_its_secret(k
     folder = next(each["mountPath"] for each in pod["containers"][0]["volumeMounts"] if each["name"] == secret["name"])
     assert secret["secret"]["secretName"] == certificate["secretName"]
     assert certificate["dnsNames"] == ["leadtime-adapter.leadtime-system.svc"]
-    assert configuration(objects, one)["servingCertificate"]["files"] == {
+    assert configuration(objects, one)["servingCertificate"] == {
         "certFile": f"{folder}/tls.crt",
         "keyFile": f"{folder}/tls.key",
     }
