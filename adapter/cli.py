@@ -15,6 +15,7 @@ from adapter.errors import BadInput
 from adapter.explain_text import as_text
 from adapter.rules.watcher import check as check_rules
 from adapter.settings import AdapterSettings
+from adapter.sources.derive.describe import describe
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 rules_app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -119,7 +120,7 @@ def rules_list(
         raise _refused(error) from error
     for rule in sorted(rules, key=lambda one: (one.system, one.name)):
         aliases = f" (also {', '.join(rule.aliases)})" if rule.aliases else ""
-        typer.echo(f"{rule.name}{aliases}\n    {rule.unit or 'no unit'}, {rule.value}, {rule.defined_at}")
+        typer.echo(f"{rule.name}{aliases}\n    {rule.unit or 'no unit'}: {describe(rule.value)} ({rule.defined_at})")
 
 
 def _settings(config: Path | None, host: str | None, port: int | None) -> AdapterSettings:

@@ -18,6 +18,7 @@ from adapter.freshness import judge
 from adapter.names.resolve import Resolved
 from adapter.names.selectors import MetricSelector
 from adapter.names.view import labels
+from adapter.sources.derive.describe import describe
 from adapter.sources.rule import Rule, WhenStale
 from adapter.sources.series import NS_PER_SECOND, Series
 from adapter.store import Table
@@ -60,7 +61,7 @@ def explain(
         "rule": {
             "name": rule.name,
             "definedAt": rule.defined_at,
-            "value": repr(rule.value),
+            "value": describe(rule.value),
             "unit": rule.unit,
             "reducer": rule.reducer,
             "across": rule.across,

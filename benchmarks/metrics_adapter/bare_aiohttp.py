@@ -6,15 +6,14 @@
 import json
 import ssl
 import sys
-import time
 
 from aiohttp import web
 
 
 def _item(index: int) -> dict[str, object]:
     labels = {"app": "vllm-000", "fleet": "vllm", "namespace": "llm", "pod": f"vllm-000-{index:02d}"}
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
-    return {"metricName": "m", "metricLabels": labels, "timestamp": now, "window": 0, "value": "1000m"}
+    at = "2026-11-21T10:40:00Z"
+    return {"metricName": "m", "metricLabels": labels, "timestamp": at, "window": 0, "value": "1000m"}
 
 
 def main() -> None:
