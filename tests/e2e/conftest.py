@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not find the modules beside the tests
 
+from adapter_process import Adapter
 from binaries import Unavailable
 from control_plane import ControlPlane
 
@@ -47,3 +48,21 @@ def cluster(start_control_plane: StartControlPlane) -> Iterator[ControlPlane]:
     """A whole cluster: controllers, scheduler, and kwok's nodes and pods. Shared: use a namespace of your own."""
     with start_control_plane(controllers=True, scheduler=True, kwok=True) as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def adapter(start_control_plane: StartControlPlane) -> Iterator[Adapter]:
+    """The adapter, installed and available, with one replica, in a whole cluster of its own (APIServices belong to all
+    of a cluster). Shared: use a namespace of your own, and leave a Ready replica behind."""
+    with start_control_plane(controllers=True, scheduler=True, kwok=True) as plane:
+        try:
+            installed = Adapter.install(plane)
+        except Unavailable as reason:
+            pytest.skip(f"no adapter: {reason}")
+        with installed:
+            try:
+                installed.start_replica().wait_ready()
+            except Unavailable as reason:
+                pytest.skip(f"no adapter: {reason}")
+            installed.wait_available()
+            yield installed

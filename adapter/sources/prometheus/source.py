@@ -60,6 +60,7 @@ class PrometheusSource:
         self._clients = _Clients(settings, self._auth, monotonic)
         self._exporters: frozenset[PodKey] = frozenset()
         self._turn = 0
+        self._absent_until: dict[Rule, float] = {}
 
     @property
     def name(self) -> str:
@@ -68,7 +69,9 @@ class PrometheusSource:
     async def collect(self, rules: Sequence[Rule], pods: Pods, now_ns: int) -> Reading:
         """Raises SourceUnavailable where not one rule could be had, for the reason of the first."""
         queries = {rule.name: query for rule in rules if (query := self._query(rule)) is not None}
-        asked = [rule for rule in rules if rule.name in queries]
+        began = self._monotonic()
+        self._absent_until = {rule: until for rule, until in self._absent_until.items() if until > began}
+        asked = [rule for rule in rules if rule.name in queries and rule not in self._absent_until]
         self._turn += 1  # so that, when time runs out, it is not always the same rules that wait
         first = self._turn % len(asked) if asked else 0
         collection = _Collection(pods, now_ns, self._exporters, self._monotonic() + self._settings.timeout_seconds)
@@ -88,6 +91,10 @@ class PrometheusSource:
                 case _:
                     raise outcome
         self._exporters = frozenset(pod for pod in collection.exporters if pod in pods)
+        absent_until = began + self._settings.absent_retry_seconds
+        self._absent_until |= {
+            rule: absent_until for rule in asked if rule.name in found and not found[rule.name].series
+        }
         if failures and not found and not any(isinstance(error, QueryRefused) for error in failures.values()):
             raise next((e for e in failures.values() if e.reason == "throttled"), next(iter(failures.values())))
         notes: Counter[str] = Counter(collection.notes)

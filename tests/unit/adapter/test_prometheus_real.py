@@ -144,7 +144,7 @@ def collect(source: PrometheusSource, rules=None):
 def server(tmp_path_factory) -> Iterator[str]:
     with pages() as scraped, prometheus(tmp_path_factory.mktemp("prometheus"), scraped) as port:
         url = f"http://127.0.0.1:{port}"
-        source = PrometheusSource(PrometheusSettings(url=url))
+        source = PrometheusSource(PrometheusSettings(url=url, absent_retry_seconds=0))
         for _ in range(150):  # a rate is true when its window is full
             rates = collect(source, [RULES["tokens"]]).series["tokens"]
             if rates and (rates[0].value or 0) > 90:
@@ -159,7 +159,9 @@ def reading(request, server):
     class Exact(PrometheusSettings):
         google_auth: bool = request.param
 
-    source = PrometheusSource(Exact(url=server, extra_labels=MATCHED), auth=lambda prepared: prepared)
+    source = PrometheusSource(
+        Exact(url=server, absent_retry_seconds=0, extra_labels=MATCHED), auth=lambda prepared: prepared
+    )
     try:
         yield collect(source)
     finally:
@@ -192,7 +194,9 @@ def test_a_query_with_a_fault_fails_alone(reading):
 
 @pytest.mark.parametrize("exact_names", [False, True])
 def test_every_rule_of_the_catalogue_is_a_query_that_prometheus_takes(server, exact_names):
-    source = PrometheusSource(PrometheusSettings(url=server, google_auth=exact_names), auth=lambda prepared: prepared)
+    source = PrometheusSource(
+        PrometheusSettings(url=server, absent_retry_seconds=0, google_auth=exact_names), auth=lambda prepared: prepared
+    )
     reading = collect(source, CATALOGUE_RULES)
     asyncio.run(source.close())
     assert reading.failures == {}
@@ -207,7 +211,7 @@ def test_labels_of_the_exporter_stay(reading):
 
 def test_times_are_those_of_the_scrapes(server):
     """Two collections within one scrape interval see the same instants; evaluation times would differ."""
-    source = PrometheusSource(PrometheusSettings(url=server))
+    source = PrometheusSource(PrometheusSettings(url=server, absent_retry_seconds=0))
     rules = [RULES[name] for name in ("kv", "tokens", "queue", "ttft", "demand", "gpu", "own")]
     scraped: set[int] = set()
     for _ in range(4):
@@ -221,14 +225,14 @@ def test_times_are_those_of_the_scrapes(server):
 
 
 def test_nan_is_no_value(server):
-    source = PrometheusSource(PrometheusSettings(url=server))
+    source = PrometheusSource(PrometheusSettings(url=server, absent_retry_seconds=0))
     (series,) = collect(source, [Rule(name="nan", value=Latest(("nan",)))]).series["nan"]
     asyncio.run(source.close())
     assert (series.value, series.why) == (None, "NaN")
 
 
 def test_matchers_of_another_cluster_find_nothing(server):
-    source = PrometheusSource(PrometheusSettings(url=server, extra_labels={"cluster": "b"}))
+    source = PrometheusSource(PrometheusSettings(url=server, absent_retry_seconds=0, extra_labels={"cluster": "b"}))
     reading = collect(source, [RULES["kv"], RULES["ttft"]])
     asyncio.run(source.close())
     assert reading.series == {"kv": [], "ttft": []}

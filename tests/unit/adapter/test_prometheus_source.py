@@ -284,7 +284,9 @@ def test_google_credentials_are_renewed_when_they_expire(fake):
 
     credentials = Credentials()
     with fake.serve() as url:
-        source = PrometheusSource(PrometheusSettings(url=url, google_auth=True), auth=GoogleToken(credentials))
+        source = PrometheusSource(
+            PrometheusSettings(url=url, google_auth=True, absent_retry_seconds=0), auth=GoogleToken(credentials)
+        )
         collect(source, RULES[:1])
         collect(source, RULES[:1])
         credentials.valid = False
@@ -314,3 +316,21 @@ def test_pods_that_are_gone_are_not_shown(fake):
 def test_wrong_settings_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
         PrometheusSettings(**{"url": "https://prometheus:9090", **wrong})
+
+
+def test_a_rule_that_finds_nothing_is_left_unasked_for_a_while(fake):
+    """Most of the catalogue is absent from most clusters: Prometheus need not be asked for it four times a minute."""
+    seconds = 1000.0
+    fake.always = answer(200, success())
+    with fake.serve() as url:
+        source = PrometheusSource(PrometheusSettings(url=url, absent_retry_seconds=60), monotonic=lambda: seconds)
+        assert dict(collect(source, RULES[:1]).series) == {"a": []}
+        seconds += 59
+        assert dict(collect(source, RULES[:1]).series) == {}
+        assert len(fake.requests) == 1
+        seconds += 1
+        fake.always = answer(200, success(ROW))
+        assert len(collect(source, RULES[:1]).series["a"]) == 1
+        assert len(collect(source, RULES[:1]).series["a"]) == 1
+        assert len(fake.requests) == 3
+        asyncio.run(source.close())
