@@ -22,8 +22,9 @@ LABEL org.opencontainers.image.title="leadtime-adapter" \
       org.opencontainers.image.version="0.1.0"
 COPY LICENSE /licenses/LICENSE
 COPY --from=build /opt/leadtime /opt/leadtime
-# PYTHONSAFEPATH: the working folder is no place to import from.
-ENV PATH=/opt/leadtime/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
+# PYTHONSAFEPATH: the working folder is no place to import from. HOME: user 65532 is not in /etc/passwd, and the
+# Kubernetes client wants a home as soon as it is imported; not every runtime gives such a user one.
+ENV PATH=/opt/leadtime/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1 HOME=/
 USER 65532:65532
 EXPOSE 6443
 ENTRYPOINT ["python", "-m", "adapter"]

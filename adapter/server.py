@@ -85,6 +85,7 @@ async def serve(
             names=NameIndex(()),
             place=_place(settings),
             why_empty=status.why_empty,
+            source_fault=status.fault,
             may_read={one.namespace: one.may_read for one in settings.tenancy.cross_namespace},
             on_demand=_on_demand(settings),
         )

@@ -133,7 +133,7 @@ class AdapterSettings(Section):
     authentication: AuthenticationSettings = Field(default_factory=lambda: AuthenticationSettings.model_validate({}))
     authorization: AuthorizationSettings = AuthorizationSettings()
     discovery: DiscoverySettings = DiscoverySettings()
-    sources: tuple[SourceSettings, ...] = Field((SourceSettings(scrape=ScrapeSettings()),), min_length=1, max_length=20)
+    sources: tuple[SourceSettings, ...] = Field((SourceSettings(scrape=ScrapeSettings()),), max_length=20)
     """In order of priority. Default: pods are scraped, nothing else is needed."""
     failback_seconds: float = Field(60.0, ge=0.0, le=3600.0)
     """Seconds for which a better source must have been good before it is returned to, 0 to 3600. A minute: four
@@ -151,6 +151,8 @@ class AdapterSettings(Section):
     @field_validator("sources")
     @classmethod
     def _names_are_unique(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        if not sources:
+            raise BadInput(": had none, must have at least one; leave it out to scrape pods")
         names = [source.named for source in sources]
         for name in names:
             if names.count(name) > 1:

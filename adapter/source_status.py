@@ -6,6 +6,7 @@ from adapter.api.timestamp import timestamp
 from adapter.collector import Collector
 from adapter.sources.rule import Rule
 from adapter.sources.schedule import SourceHealth, SourceLoop
+from adapter.store import Table
 
 
 class SourceStatus:
@@ -24,6 +25,14 @@ class SourceStatus:
             return f"none of its sources is configured ({', '.join(rule.sources)})", False
         reasons = [self._why_empty(name, rule) for name in order]
         return "; ".join(why for why, _ in reasons), any(may_come for _, may_come in reasons)
+
+    def fault(self, table: Table) -> str:
+        """Why the source of a table could not be had the last time, all of it or this rule; "" if it could."""
+        name, collector = table.source, self._collector
+        if name in collector.unavailable:
+            return f"source {name} is not available: {collector.unavailable[name]}"
+        why = collector.failures.get((name, table.rule.name), "")
+        return f"source {name}: {why}" if why else ""
 
     def awaited(self) -> str:
         """What the first answers still wait for: "" when every source was asked once and one of them answered."""

@@ -5,12 +5,12 @@
 //
 // PORT        of 127.0.0.1
 // RATE        requests a second on a fixed timetable, latency counted from when each was due; 0: closed loop
-// MAX_AGE     seconds; an answer whose first "timestamp" is older counts as stale; 0: not looked at
+// MAX_AGE     seconds; an answer with an older "timestamp", or with none, counts as stale; 0: not looked at
 // TARGETS     file, one request target a line, asked for in turn
 // HEADERS     file, further header lines
 //
 // One JSON line on stdout: requests, seconds, non_2xx, stale, p50, p99, p999, max (seconds). Exit 1 on a broken
-// connection. Build: cc -O2 https_load.c -lssl -lcrypto
+// connection. Build: cc -O2 https_load.c -lssl -lcrypto. It does not check the server's certificate.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -84,12 +84,35 @@ static int complete(Connection *c) {
     return c->length >= 7 && !memcmp(c->answer + c->length - 7, "\r\n0\r\n\r\n", 7);
 }
 
+// Takes the chunk sizes out of a chunked body, in place, so that no timestamp is cut in two.
+static void dechunk(Connection *c) {
+    char *end = c->answer + c->length, *from = memmem(c->answer, c->length, "\r\n\r\n", 4) + 4, *to = from;
+    for (;;) {
+        char *data = memmem(from, end - from, "\r\n", 2);
+        size_t bytes = data ? strtoull(from, NULL, 16) : 0;
+        if (!bytes || bytes > (size_t)(end - data - 2)) break;
+        memmove(to, data + 2, bytes);
+        to += bytes;
+        from = data + 2 + bytes + 2;
+        if (from >= end) break;
+    }
+    c->length = to - c->answer;
+}
+
+// Every item has a timestamp of its own.
 static int is_stale(Connection *c, double max_age) {
     if (max_age <= 0) return 0;
-    char *at = memmem(c->answer, c->length, "\"timestamp\":\"", 13);
-    struct tm parts = {0};
-    if (!at || !strptime(at + 13, "%Y-%m-%dT%H:%M:%SZ", &parts)) return 1;
-    return difftime(time(NULL), timegm(&parts)) > max_age;
+    if (c->want == SIZE_MAX) dechunk(c);
+    char *at = c->answer, *end = c->answer + c->length;
+    time_t present = time(NULL);
+    int seen = 0;
+    while ((at = memmem(at, end - at, "\"timestamp\":\"", 13))) {
+        struct tm parts = {0};
+        at += 13;
+        if (!strptime(at, "%Y-%m-%dT%H:%M:%SZ", &parts) || difftime(present, timegm(&parts)) > max_age) return 1;
+        seen = 1;
+    }
+    return !seen;
 }
 
 int main(int argc, char **argv) {
@@ -164,12 +187,13 @@ int main(int argc, char **argv) {
                     if (c->room > MAX_ANSWER) fail("an answer is too large");
                     c->answer = realloc(c->answer, c->room *= 2);
                 }
-                int got = SSL_read(c->ssl, c->answer + c->length, c->room - c->length);
+                int got = SSL_read(c->ssl, c->answer + c->length, c->room - c->length - 1);
                 if (got <= 0) {
                     if (SSL_get_error(c->ssl, got) == SSL_ERROR_WANT_READ) break;
                     fail("the server closed a connection");
                 }
                 c->length += got;
+                c->answer[c->length] = 0;
             }
             if (!c->busy || !complete(c)) continue;
             if (done == room) latencies = realloc(latencies, (room *= 2) * sizeof *latencies);

@@ -37,7 +37,7 @@ def custom_metrics(served: Served, query: CustomQuery, now_ns: int) -> Answer:
     objects = object_selector(query)
     table = served.table(resolved.rule, not_found(query))
     found: list[tuple[str, Value]] = []
-    absences = Absences(_when_stale(query, table), not_found(query))
+    absences = Absences(_when_stale(query, table), not_found(query), served.source_fault(table))
     for name, value in _values(served, query, resolved, table, objects, chosen, now_ns):
         if isinstance(value, NoValue):
             absences.add(name if query.name == "*" else "", value)

@@ -35,7 +35,7 @@ def external_metrics(served: Served, query: ExternalQuery, now_ns: int) -> Answe
     check_tenancy(served, query, resolved.rule, chosen.selector)
     table = served.table(resolved.rule, not_found(query))
     when_stale = table.rule.when_stale_summed
-    absences = Absences(when_stale, not_found(query))
+    absences = Absences(when_stale, not_found(query), served.source_fault(table))
     found: list[tuple[Mapping[str, str], Value]] = []
     for one, pod, seen in selected(served, query, resolved, table, chosen.selector):
         value = value_of_pod([one], table, when_stale, pod, now_ns)

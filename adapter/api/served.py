@@ -29,7 +29,8 @@ class Answer:
 class Served:
     """Everything that answers are made from. names changes when the rules do.
 
-    why_empty: for a rule without a table: why its sources gave none, and whether they may yet.
+    why_empty: for a rule without series: why its sources gave none, and whether they may yet.
+    source_fault: for a table: why its source cannot be had at present, "" if it can.
     may_read: namespace -> further namespaces whose series it may read as External metrics; "*" for all.
     on_demand: takes the names that no rule has, where Cloud Monitoring is a source.
     """
@@ -38,6 +39,7 @@ class Served:
     names: NameIndex
     place: Place
     why_empty: Callable[[Rule], tuple[str, bool]]
+    source_fault: Callable[[Table], str] = lambda _: ""
     may_read: Mapping[str, Collection[str]] = field(default_factory=dict)
     on_demand: OnDemand | None = None
 
@@ -58,9 +60,9 @@ class Served:
         return (resolved, chosen) if resolved is not None else None
 
     def table(self, rule: Rule, not_found: str) -> Table:
-        """The rule's table. Raises StatusError: 503 while its sources cannot be asked, 404 if they gave nothing."""
+        """The rule's table, which has series. Raises StatusError: 503 while its sources cannot be asked, 404 if they gave nothing."""
         table = self.store.table(rule.name)
-        if table is None:
+        if table is None or not table.series:
             why, may_come = self.why_empty(rule)
             raise StatusError("ServiceUnavailable" if may_come else "NotFound", f"{not_found}: {why}")
         return table

@@ -77,15 +77,19 @@ def across(reducer: Reducer, values: Sequence[Value]) -> Value:
 class Absences:
     """Collects why values are absent, and says which error an answer must be."""
 
-    def __init__(self, when_stale: WhenStale, not_found: str) -> None:
-        """not_found: the API's own message for a metric that is not there."""
+    def __init__(self, when_stale: WhenStale, not_found: str, source_fault: str = "") -> None:
+        """not_found: the API's own message for a metric that is not there. source_fault: why the values' source
+        cannot be had at present, "" if it can."""
         self._when_stale = when_stale
         self._not_found = not_found
+        self._source_fault = source_fault
+        self._is_stale = False
         self._reasons: list[str] = []
         self._faults = 0
 
     def add(self, what: str, absence: NoValue) -> None:
         """Note one. what: "pod vllm-0"; "" where the request names one object only."""
+        self._is_stale |= absence.state == "stale"
         if absence.is_fault:
             self._faults += 1
             self._reasons.insert(self._faults - 1, f"{what}: {absence.why}" if what else absence.why)
@@ -94,12 +98,18 @@ class Absences:
 
     def check(self, *, found: bool) -> None:
         """Raise StatusError where the answer may not be given: nothing found, or a fault that the policy
-        does not let pass."""
+        does not let pass.
+
+        Values that are too old, or not there, because their source throttles or is down, are unavailable; whether
+        they are "not found" only the source could say.
+        """
         if found and (self._faults == 0 or self._when_stale.policy == "omit"):
             return
         more = f" (and {len(self._reasons) - 1} more)" if len(self._reasons) > 1 else ""
         why = f": {self._reasons[0]}{more}" if self._reasons else ""
         unavailable = self._faults > 0 and self._when_stale.policy == "unavailable"
+        if self._source_fault and (self._is_stale or not self._reasons):
+            unavailable, why = True, f"{why}; {self._source_fault}" if why else f": {self._source_fault}"
         raise StatusError("ServiceUnavailable" if unavailable else "NotFound", self._not_found + why)
 
 

@@ -65,8 +65,8 @@ def settings_of(document: Configuration) -> AdapterSettings:
 
 # Pods.
 
-Answer: TypeAlias = bytes | None | Callable[[asyncio.StreamWriter], Awaitable[None]]
-"""What a page is asked for: a whole HTTP response, never anything, or whatever is written."""
+Answer: TypeAlias = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]] | None
+"""What a page answers: a whole HTTP response, whatever is written, or nothing ever."""
 
 
 def page(
@@ -338,4 +338,3 @@ def resident_bytes(process_id: int | str = "self", *, peak: bool = False) -> int
         if line.startswith(wanted):
             return int(line.split()[1]) * 1024
     raise AssertionError(f"no {wanted} of process {process_id}")
-

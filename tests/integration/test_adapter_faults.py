@@ -186,7 +186,7 @@ async def test_a_pods_clock_behind_ours_makes_its_values_as_old_as_they_say(adap
 
 
 async def test_our_own_clock_may_jump_back(adapter: Adapter) -> None:
-    """What was collected before then is from the future, and is not served for an hour because of it."""
+    """What was collected before is then from the future; the next collection takes its place."""
     adapter.clock.second -= 3600
     assert await adapter.values() == BOTH
     await adapter.collect()

@@ -1,0 +1,97 @@
+"""KEDA beside: its operator and its metrics server, and a ScaledObject for each workload."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metrics_adapter.fleet import Fleet
+
+NAMESPACE = "keda"
+SERVER_NAME = "keda-operator.keda.svc.cluster.local"
+"""The name under which the metrics server calls the operator."""
+
+
+def module_folder(version: str, module_cache: Path) -> Path:
+    """Where Go keeps the module's source: it has the CRDs."""
+    return module_cache / "github.com" / "kedacore" / "keda" / f"v2@{version}"
+
+
+def definitions(module: Path) -> list[dict[str, Any]]:
+    """Its CustomResourceDefinitions."""
+    files = sorted((module / "config" / "crd" / "bases").glob("*.yaml"))
+    return [item for file in files for item in yaml.safe_load_all(file.read_text()) if item]
+
+
+def operator_command(
+    program: Path, *, kubeconfig: Path, certificates: Path, ports: Sequence[int], grpc_port: int
+) -> list[str]:
+    """ports: for its metrics and its probes."""
+    return [
+        "/usr/bin/env",
+        "WATCH_NAMESPACE=",
+        f"POD_NAMESPACE={NAMESPACE}",
+        f"KEDA_CLUSTER_OBJECT_NAMESPACE={NAMESPACE}",
+        str(program),
+        f"--kubeconfig={kubeconfig}",
+        f"--cert-dir={certificates}",
+        "--enable-apiservice-patching=false",
+        "--enable-webhook-patching=false",
+        f"--metrics-bind-address=127.0.0.1:{ports[0]}",
+        f"--health-probe-bind-address=127.0.0.1:{ports[1]}",
+        f"--metrics-service-bind-address=127.0.0.1:{grpc_port}",
+        "--zap-log-level=error",
+    ]
+
+
+def server_command(
+    program: Path, *, kubeconfig: Path, certificates: Path, port: int, metrics_port: int, grpc_port: int
+) -> list[str]:
+    return [
+        "/usr/bin/env",
+        "WATCH_NAMESPACE=",
+        f"POD_NAMESPACE={NAMESPACE}",
+        f"KUBECONFIG={kubeconfig}",
+        str(program),
+        "--bind-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--port={metrics_port}",
+        f"--cert-dir={certificates}",
+        f"--tls-cert-file={certificates / 'tls.crt'}",
+        f"--tls-private-key-file={certificates / 'tls.key'}",
+        f"--metrics-service-address=localhost:{grpc_port}",
+        f"--metrics-service-grpc-authority={SERVER_NAME}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+    ]
+
+
+def workload_objects(fleet: Fleet, workload: int, metric: str, prometheus: str) -> list[dict[str, Any]]:
+    """A Deployment and the ScaledObject that scales it on the metric's sum over the workload's pods."""
+    key, _, name = fleet.selector(workload).partition("=")
+    template = {"metadata": {"labels": {key: name}}, "spec": {"containers": [{"name": "vllm", "image": "vllm"}]}}
+    query = f'sum({metric}{{namespace="{fleet.namespace}",{key}="{name}"}})'
+    trigger = {"type": "prometheus", "metadata": {"serverAddress": prometheus, "query": query, "threshold": "5"}}
+    metadata = {"name": name, "namespace": fleet.namespace}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {"replicas": 1, "selector": {"matchLabels": {key: name}}, "template": template},
+        },
+        {
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": metadata,
+            "spec": {"scaleTargetRef": {"name": name}, "minReplicaCount": 1, "triggers": [trigger]},
+        },
+    ]
+
+
+def external_target(fleet: Fleet, workload: int) -> str:
+    """As the HPA that KEDA makes asks."""
+    name = fleet.selector(workload).partition("=")[2]
+    where = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{fleet.namespace}/s0-prometheus"
+    return f"{where}?labelSelector=scaledobject.keda.sh%2Fname%3D{name}"

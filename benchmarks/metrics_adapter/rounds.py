@@ -1,0 +1,152 @@
+"""The timing: sides in turn, one at a time, the others paused."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from metrics_adapter.agreement import seconds_since_epoch
+from metrics_adapter.load import Client, Load
+from metrics_adapter.processes import Group
+from metrics_adapter.prometheus import SCRAPE_INTERVAL_SECONDS
+from metrics_adapter.sides import Side
+
+MAX_AGE_SECONDS = 3 * SCRAPE_INTERVAL_SECONDS
+"""Beyond it an answer is stale: a scrape interval, a collection interval of the same length, and one for the rest."""
+_FRESH_SECONDS = 1.5 * SCRAPE_INTERVAL_SECONDS
+_SETTLE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is asked for. targets: of each side by name, asked for in turn; sides that are not in it sit this out."""
+
+    name: str
+    targets: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One side's turn. CPU seconds of its processes, of Prometheus and of the API server over `seconds`."""
+
+    load: Load
+    seconds: float
+    cpu_seconds: float
+    prometheus_cpu_seconds: float
+    api_server_cpu_seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """All turns of one side in one case. idle: CPU seconds a second of Prometheus and API server with all paused."""
+
+    side: str
+    case: str
+    rounds: list[Round] = field(default_factory=list)
+    idle_prometheus: float = 0.0
+    idle_api_server: float = 0.0
+
+    @property
+    def answers(self) -> int:
+        return sum(one.load.requests for one in self.rounds)
+
+    @property
+    def faults(self) -> int:
+        """Answers that were not 2xx, or stale."""
+        return sum(one.load.non_2xx + one.load.stale for one in self.rounds)
+
+    def median(self, read: Callable[[Load], float]) -> float:
+        return statistics.median(read(one.load) for one in self.rounds)
+
+    def spread(self, read: Callable[[Load], float]) -> tuple[float, float]:
+        values = [read(one.load) for one in self.rounds]
+        return min(values), max(values)
+
+    @property
+    def own_cpu_per_answer(self) -> float:
+        """Seconds, of the side's own processes."""
+        return sum(one.cpu_seconds for one in self.rounds) / self.answers
+
+    @property
+    def prometheus_cpu_per_answer(self) -> float:
+        """Seconds that Prometheus spent more than when idle."""
+        return self._caused(lambda one: one.prometheus_cpu_seconds, self.idle_prometheus)
+
+    @property
+    def api_server_cpu_per_answer(self) -> float:
+        """Seconds that the API server spent more than when idle."""
+        return self._caused(lambda one: one.api_server_cpu_seconds, self.idle_api_server)
+
+    @property
+    def cpu_per_answer(self) -> float:
+        """Seconds, the Prometheus CPU that it causes included."""
+        return self.own_cpu_per_answer + self.prometheus_cpu_per_answer
+
+    def _caused(self, read: Callable[[Round], float], idle: float) -> float:
+        busy = sum(read(one) - idle * one.seconds for one in self.rounds)
+        return max(0.0, busy) / self.answers
+
+
+def run_case(
+    case: Case,
+    sides: Sequence[Side],
+    *,
+    client: Client,
+    prometheus: Group,
+    api_server: Group,
+    rounds: int,
+    seconds: float,
+    tell: Callable[[str], None],
+) -> list[Result]:
+    """A B C idle A B C idle ...: each side's result. All sides are paused before and after."""
+    taking_part = [side for side in sides if side.name in case.targets]
+    results = {side.name: Result(side=side.name, case=case.name) for side in taking_part}
+    idle: list[tuple[float, float, float]] = []
+    for number in range(rounds):
+        for side in taking_part:
+            one = _turn(side, case.targets[side.name], client, prometheus, api_server, seconds)
+            results[side.name].rounds.append(one)
+        idle.append(_idle(prometheus, api_server, seconds))
+        told = ", ".join(f"{name} {result.rounds[-1].load.per_second:,.0f}" for name, result in results.items())
+        tell(f"  {case.name}, round {number + 1} of {rounds}: {told} answers/s")
+    wall = sum(one[0] for one in idle)
+    for result in results.values():
+        result.idle_prometheus = sum(one[1] for one in idle) / wall
+        result.idle_api_server = sum(one[2] for one in idle) / wall
+    return list(results.values())
+
+
+def _turn(
+    side: Side, targets: Sequence[str], client: Client, prometheus: Group, api_server: Group, seconds: float
+) -> Round:
+    side.go_on()
+    try:
+        if not side.answers_fixed:
+            side.wait_until(lambda: _fresh(side, targets[0]), "answers with fresh samples after a pause")
+        time.sleep(_SETTLE_SECONDS)
+        began = time.monotonic()
+        before = side.cpu_seconds(), prometheus.cpu_seconds(), api_server.cpu_seconds()
+        age = 0 if side.answers_fixed else MAX_AGE_SECONDS
+        load = client.run(side.port, targets, seconds=seconds, max_age_seconds=age)
+        after = side.cpu_seconds(), prometheus.cpu_seconds(), api_server.cpu_seconds()
+        wall = time.monotonic() - began
+    finally:
+        side.pause()
+    own, backend, server = (late - early for late, early in zip(after, before, strict=True))
+    return Round(
+        load=load, seconds=wall, cpu_seconds=own, prometheus_cpu_seconds=backend, api_server_cpu_seconds=server
+    )
+
+
+def _idle(prometheus: Group, api_server: Group, seconds: float) -> tuple[float, float, float]:
+    """(seconds, CPU seconds of Prometheus, of the API server) while nobody asks."""
+    began, before = time.monotonic(), (prometheus.cpu_seconds(), api_server.cpu_seconds())
+    time.sleep(seconds)
+    after = prometheus.cpu_seconds(), api_server.cpu_seconds()
+    return time.monotonic() - began, after[0] - before[0], after[1] - before[1]
+
+
+def _fresh(side: Side, target: str) -> bool:
+    answer = side.ask(target)
+    times = [seconds_since_epoch(str(item["timestamp"])) for item in answer.items]
+    return bool(times) and answer.at - min(times) <= _FRESH_SECONDS
