@@ -2,13 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapter.failover import Choice, choose
 from adapter.sources.pods import Pods
 from adapter.sources.rule import Rule
-from adapter.sources.series import NS_PER_SECOND, PodKey, Series
+from adapter.sources.series import NO_LABELS, NS_PER_SECOND, PodKey, Series
 from adapter.sources.source import Reading, SourceUnavailable
 from adapter.store import Store, Table
 
@@ -47,6 +47,8 @@ class Collector:
         self._tables: dict[str, dict[str, Table]] = {}
         self._choices: dict[str, Choice] = {}
         self._rules: dict[str, Rule] = {}
+        self._asked: dict[str, Mapping[str, Rule]] = {}
+        self._serving: dict[str, Collection[PodKey]] = {}
 
     @property
     def rules(self) -> Sequence[Rule]:
@@ -64,6 +66,12 @@ class Collector:
         self.queries = {key: query for key, query in self.queries.items() if key[1] in kept}
         self._rules = kept
         self._store.keep_only(kept.keys() - gone)
+
+    def begin(self, source: str) -> Sequence[Rule]:
+        """The rules that a collection of this source is now to be asked for. What it gives at its end is taken in
+        for those that are still the same: a series says nothing of the rule that it was worked out by."""
+        self._asked[source] = self._rules
+        return self.rules
 
     def tables(self, rule: str) -> Mapping[str, Table]:
         """Source -> its last table of the rule."""
@@ -103,7 +111,11 @@ class Collector:
         for name, failure in reading.failures.items():
             self.failures[source, name] = str(failure)
             self.notes[source, failure.reason] += 1
-        for name, rule in self._rules.items():  # one that was removed while the source was asked is passed over
+        asked = self._asked.pop(source, self._rules)
+        unread = self._newly_unread(source, reading, pods)
+        for name, rule in self._rules.items():
+            if asked.get(name) != rule:
+                continue  # it came, or changed, while the source was asked
             tables = self._tables.setdefault(name, {})
             before = tables.get(source)
             series = reading.series.get(name)
@@ -112,7 +124,17 @@ class Collector:
                     continue
                 series = ()  # every page was read, and none has it any more
             kept = _carried_over(before, series, reading, pods, now_ns) if before is not None else []
-            tables[source] = Table(rule, [*series, *kept], source=source, lag_seconds=spec.lag_seconds)
+            series = [*series, *kept, *_expected(unread, series, pods, now_ns)]
+            tables[source] = Table(rule, series, source=source, lag_seconds=spec.lag_seconds)
+
+    def _newly_unread(self, source: str, reading: Reading, pods: Pods) -> Sequence[PodKey]:
+        """Pods that serve, and of which this source has never yet been able to tell whether they have series."""
+        if reading.answered is None:
+            return ()
+        before = self._serving.get(source, ())
+        serving = [pod for pod, info in pods.items() if info.ready is not False]
+        self._serving[source] = frozenset(serving)
+        return [pod for pod in serving if pod not in before and pod not in reading.answered]
 
     def _publish(self, rule: Rule, now_ns: int) -> None:
         tables = self.tables(rule.name)
@@ -132,6 +154,33 @@ class Collector:
     def _report(self, source: str, message: str) -> None:
         if source not in self.unavailable:  # once, when it begins
             logger.warning("source not available, its last samples age: source=%s: %s", source, message)
+
+
+def _expected(unread: Sequence[PodKey], series: Sequence[Series], pods: Pods, now_ns: int) -> Sequence[Series]:
+    """Series without a value of unread pods whose like have some: a sum must not be told as if they had none.
+
+    Without it, an adapter that was started anew would tell too little until it has read every page once.
+    """
+    if not unread:
+        return ()
+    there = {one.pod for one in series}
+    have = {_workload(pod, pods) for pod in there if pod in pods}
+    why = "its page could not be read yet, and pods of its workload have this metric"
+    return [
+        Series(NO_LABELS, None, now_ns, pod, why=why)
+        for pod in unread
+        if pod not in there and _workload(pod, pods) in have - {None}
+    ]
+
+
+def _workload(pod: PodKey | None, pods: Pods) -> Hashable:
+    """What tells pods of one workload from others: the topmost owner, else their labels; None where neither is known."""
+    if pod is None:
+        return None
+    info = pods[pod]
+    if info.owners:
+        return pod.namespace, info.owners[-1]
+    return (pod.namespace, frozenset(info.labels.items())) if info.labels else None
 
 
 def _carried_over(

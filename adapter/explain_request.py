@@ -29,7 +29,7 @@ async def ask(
     try:
         return await client.get(path, parameters)
     except ApiError as error:
-        raise BadInput(f"{path}: {error}") from error
+        raise BadInput(str(error)) from error
     finally:
         await client.close()
 

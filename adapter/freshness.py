@@ -10,7 +10,8 @@ from adapter.store import Table
 
 State = Literal["fresh", "held", "loading", "quiet", "missing", "stale"]
 """fresh, held: has a value. loading: its pod is not Ready, and the rule leaves such pods out. quiet: nothing
-happened in a rate's or quantile's window. missing: the source has no number (NaN, a shared GPU). stale: older
+happened in a rate's or quantile's window, so far as is known: of a pod that has not been heard of for longer it is
+not. missing: the source has no number (NaN, a shared GPU). stale: older
 than the rule allows."""
 
 
@@ -35,15 +36,17 @@ def judge(series: Series, table: Table, when_stale: WhenStale, pod: PodInfo | No
     rule = table.rule
     if pod is not None and pod.ready is False and rule.while_loading == "omit":
         return Judgement("loading", None, NEVER_NS, "its pod is not Ready (whileLoading: omit)")
-    if series.value is None:
-        state: State = "quiet" if series.is_quiet else "missing"
-        return Judgement(state, None, NEVER_NS, series.why or "no value")
     fresh_until_ns = series.at_ns + table.max_age_ns
+    if series.value is None and not series.is_quiet:
+        return Judgement("missing", None, NEVER_NS, series.why or "no value")
+    if series.value is None and series.pod is None:
+        return Judgement("quiet", None, NEVER_NS, series.why)
     if now_ns <= fresh_until_ns:
-        return Judgement("fresh", series.value, fresh_until_ns)
+        state: State = "fresh" if series.value is not None else "quiet"
+        return Judgement(state, series.value, fresh_until_ns, series.why)
     seconds, limit = (now_ns - series.at_ns) / NS_PER_SECOND, table.max_age_ns / NS_PER_SECOND
     age = f"last sample {seconds:.0f} s old, max age {limit:g} s"
-    if when_stale.policy == "hold":
+    if when_stale.policy == "hold" and series.value is not None:
         held_until_ns = fresh_until_ns + round(when_stale.hold_seconds * NS_PER_SECOND)
         if now_ns <= held_until_ns:
             return Judgement("held", series.value, held_until_ns, age)

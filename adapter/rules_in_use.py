@@ -52,7 +52,7 @@ class RulesInUse:
                 self._app.discovery = discovery_of(rules)
             logger.info("rules in use: %d", len(rules))
         self._used = state
-        self._collector.set_rules([*rules.rules, *asked])
+        self._collector.set_rules([*asked, *rules.rules])  # of one name the files' rule counts
 
 
 def discovery_of(rules: RuleSet) -> DiscoveryDocuments:

@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 _REFRESH_SECONDS = 5.0
 """Between looks at files of rules and targets. The kubelet itself takes up to a minute to bring a changed ConfigMap."""
 _GRACE_SECONDS = 5.0  # answers come from memory: whoever is still connected is idle
+_BACKOFF_SECONDS = 60.0
+"""Longest pause that a failing backend is given beside its interval. Pods get none: where all of their pages fail they
+are starting, and the first that is up must not wait."""
 _COLLECTION_SECONDS = 25.0
 """For one collection of a source, on top of its own timeouts: less than two of the HPA's periods."""
 
@@ -154,11 +157,12 @@ def _loop(
         source,
         interval_seconds=settings.interval_seconds,
         timeout_seconds=max(_COLLECTION_SECONDS, settings.interval_seconds),
-        rules=lambda: collector.rules,
+        rules=lambda: collector.begin(source.name),
         pods=inventory.pods,
         on_reading=lambda name, outcome, now_ns: collector.on_reading(name, outcome, inventory.pods(), now_ns),
         clock=clock.now_ns,
         stagger=settings.scrape is None,  # replicas that start together must not ask a backend together for ever
+        max_backoff_seconds=0.0 if settings.scrape is not None else _BACKOFF_SECONDS,
     )
 
 

@@ -119,8 +119,11 @@ class PlaceSettings(Section):
     resource.labels.project_id, location or cluster finds scraped series too."""
 
     project: str = Field("", max_length=100)
+    """The project's id, not its number. Where it is not said, resource.labels.project_id is not shown; so for all."""
     location: str = Field("", max_length=100)
+    """The cluster's region or zone: us-central1, us-central1-a."""
     cluster: str = Field("", max_length=100)
+    """The cluster's name."""
 
 
 class AdapterSettings(Section):

@@ -10,24 +10,29 @@ from adapter.sources.rule import Rule
 from adapter.sources.series import NS_PER_SECOND, PodKey, Series
 
 _NO_PODS: Pods = MappingProxyType({})
+_MEMO_KEYS = 16
+"""Labels by which one table's series are found without a search, of all namespaces. Whoever may ask chooses them."""
 
 
 class Table:
     """All series of one rule from one source, as one collection gave them; never changed afterwards.
 
     max_age_ns: beyond it a sample is stale: the rule's max age and what the source's samples may lag behind.
-    memo: where readers keep what they worked out for these pods; it goes with the table.
     Indexes are made at their first use: a table that nobody asks for costs nothing.
     """
 
-    __slots__ = ("_by_namespace", "_by_pod", "max_age_ns", "memo", "rule", "series", "source")
+    __slots__ = (
+        *("__weakref__", "_by_namespace", "_by_pod", "_memo", "_memo_room"),
+        *("max_age_ns", "rule", "series", "source"),
+    )
 
     def __init__(self, rule: Rule, series: Sequence[Series], *, source: str, lag_seconds: float) -> None:
         self.rule = rule
         self.series = series
         self.source = source
         self.max_age_ns = round((rule.max_age_seconds + lag_seconds) * NS_PER_SECOND)
-        self.memo: dict[Hashable, tuple[PodIndex, dict[str, list[Series]]]] = {}
+        self._memo: dict[Hashable, tuple[PodIndex, Mapping[str, Sequence[Series]]]] = {}
+        self._memo_room = 0
         self._by_pod: dict[str, dict[str, list[Series]]] | None = None
         self._by_namespace: dict[str, list[Series]] | None = None
 
@@ -50,6 +55,22 @@ class Table:
             self._by_namespace = index
         return self._by_namespace.get(namespace, ())
 
+    def remembered(self, key: Hashable, pods: PodIndex) -> Mapping[str, Sequence[Series]] | None:
+        """What a reader worked out for these pods; None where it must be worked out (again)."""
+        then, index = self._memo.get(key, (None, None))
+        return index if then is pods else None
+
+    def remember(self, key: Hashable, pods: PodIndex, index: Mapping[str, Sequence[Series]], *, size: int) -> None:
+        """Keep it as long as this table, unless too much is kept: then all else is forgotten.
+
+        size: series in the index.
+        """
+        self._memo_room -= size + 1
+        if self._memo_room < 0:
+            self._memo.clear()
+            self._memo_room = _MEMO_KEYS * (len(self.series) + 1000) - size - 1
+        self._memo[key] = (pods, index)
+
     def namespaces(self) -> Iterable[str]:
         """Every namespace that has series here, "" for none."""
         self.in_namespace("")
@@ -60,7 +81,7 @@ class Table:
 class PodIndex:
     """One instant's pods, found by namespace and label without walking over all of them."""
 
-    __slots__ = ("_by_label", "_by_namespace", "pods")
+    __slots__ = ("__weakref__", "_by_label", "_by_namespace", "pods")
 
     def __init__(self, pods: Pods) -> None:
         self.pods = pods
@@ -85,7 +106,8 @@ class PodIndex:
                 value = info.labels.get(key)
                 if value is not None:
                     index.setdefault(value, []).append(name)
-            self._by_label[namespace, key] = index
+            if index:  # any other label that somebody asks for would stay for as long as the pods do
+                self._by_label[namespace, key] = index
         return [name for value in values for name in index.get(value, ())]
 
 

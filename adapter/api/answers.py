@@ -1,6 +1,7 @@
 """Answers kept as bytes: the same request between two collections is answered by one look-up."""
 
 from dataclasses import dataclass
+from weakref import ref
 
 from adapter.names.resolve import NameIndex
 from adapter.store import PodIndex, Store, Table
@@ -12,11 +13,14 @@ answered anew, which takes a millisecond."""
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
+    """Only references: an answer that nobody asks for again must not keep the samples of its day in memory."""
+
     answer: bytes
     until_ns: int
-    table: Table
-    pods: PodIndex
-    names: NameIndex
+    rule: str
+    table: ref[Table]
+    pods: ref[PodIndex]
+    names: ref[NameIndex]
 
 
 class KeptAnswers:
@@ -33,9 +37,10 @@ class KeptAnswers:
         if (
             kept is not None
             and now_ns <= kept.until_ns
-            and kept.pods is self._store.pods
-            and kept.names is names
-            and kept.table is self._store.table(kept.table.rule.name)
+            and kept.pods() is self._store.pods
+            and kept.names() is names
+            and (table := kept.table()) is not None
+            and table is self._store.table(kept.rule)
         ):
             return kept.answer
         return None
@@ -47,4 +52,4 @@ class KeptAnswers:
         if self._bytes > _LIMIT_BYTES:
             self._kept.clear()
             self._bytes = len(answer) + len(target)
-        self._kept[target] = _Kept(answer, until_ns, table, self._store.pods, names)
+        self._kept[target] = _Kept(answer, until_ns, table.rule.name, ref(table), ref(self._store.pods), ref(names))

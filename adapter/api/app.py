@@ -25,6 +25,7 @@ from adapter.http_server.refusal import status_body
 from adapter.http_server.request import Request
 from adapter.http_server.response import response
 from adapter.metrics import AdapterMetrics
+from adapter.names.on_demand import is_on_demand
 from adapter.sources.rule import Rule
 
 Api: TypeAlias = Literal["custom", "external", "discovery", "openapi", "explain", "other"]
@@ -112,7 +113,8 @@ class App:
         else:
             found = custom_metrics(self._served, query, now_ns)
         answer = json_response(found.body)
-        self._kept.put(request.target, self._served.names, answer, found.table, found.until_ns)
+        if not is_on_demand(found.table.rule):  # which must hear of each request, or it counts as unasked
+            self._kept.put(request.target, self._served.names, answer, found.table, found.until_ns)
         return answer
 
     def _is_ours(self, query: ExternalQuery, now_ns: int) -> bool:

@@ -7,7 +7,7 @@ pkg/provider/errors.go.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from adapter.api.groups import CUSTOM_GROUP
-from adapter.api.objects import CLUSTER_SCOPED, described, kind_of
+from adapter.api.objects import described, is_of_cluster, kind_of
 from adapter.api.quantity import NoQuantity, quantity
 from adapter.api.query import CustomQuery
 from adapter.api.selector import BadSelector, Selector, parse_selector
@@ -51,7 +51,7 @@ def custom_metrics(served: Served, query: CustomQuery, now_ns: int) -> Answer:
         "metadata": {},
         "items": items,
     }
-    return Answer(body, earliest(value for _, value in found), table)
+    return Answer(body, min(earliest(value for _, value in found), absences.until_ns), table)
 
 
 def not_found(query: CustomQuery) -> str:
@@ -94,20 +94,37 @@ def _values(
             if series:
                 yield name, _one(series, table, when_stale, pod, chosen, now_ns)
         return
+    groups = series_of_objects(served, query, resolved, table, objects)
+    for name in sorted(groups):
+        value = _of_object(groups[name], table, when_stale, served, chosen, seen, now_ns)
+        if value is not None:
+            yield name, value
+
+
+def series_of_objects(
+    served: Served, query: CustomQuery, resolved: Resolved, table: Table, objects: Selector
+) -> Mapping[str, Sequence[Series]]:
+    """Object name -> its series, of the objects asked for that are no pods.
+
+    None for an object of the cluster that is asked for in a namespace, whose rights are no rights to it, and for one
+    of a namespace that is asked for in none: objects of one name in several namespaces are not one object.
+    Raises StatusError BadRequest for a selector.
+    """
     if objects.requirements and query.name == "*":
         raise StatusError(
             "BadRequest",
             f"labelSelector: was {query.label_selector!r}, is supported for pods only, not for {query.resource}; "
             "name one object, or leave it out",
         )
-    if query.resource in CLUSTER_SCOPED and query.namespace:
-        return
+    if is_of_cluster(resolved.rule, query.resource) == bool(query.namespace):
+        return {}
     namespace = query.name if query.resource == "namespaces" and query.name != "*" else query.namespace
-    groups = described(served.store, table, query.resource, namespace, lambda one: seen(one, served.store.pod(one.pod)))
-    for name in sorted(groups) if query.name == "*" else [query.name]:
-        value = _of_object(groups.get(name, ()), table, when_stale, served, chosen, seen, now_ns)
-        if value is not None:
-            yield name, value
+
+    def seen(one: Series) -> Mapping[str, str]:
+        return labels(resolved.view, one, served.store.pod(one.pod), served.place)
+
+    found = described(served.store, table, query.resource, namespace, seen)
+    return found if query.name == "*" else {name: found[name] for name in (query.name,) if name in found}
 
 
 def _pods(pods: PodIndex, query: CustomQuery, selector: Selector) -> list[tuple[str, PodInfo]]:
@@ -171,7 +188,7 @@ def _of_object(
         else:
             absent.append(value)
     if values:
-        return across(table.rule.across, values)
+        return across(table.rule.across, values, absent)
     return absent[0] if absent else None
 
 

@@ -4,13 +4,14 @@ Answered in place of the values where the request says `?explain=true`, so that 
 decided who may ask.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from adapter.api.custom_metrics import not_found as custom_not_found
-from adapter.api.custom_metrics import object_selector
+from adapter.api.custom_metrics import object_selector, series_of_objects
 from adapter.api.external_metrics import check_tenancy, selected
 from adapter.api.external_metrics import not_found as external_not_found
 from adapter.api.query import CustomQuery, ExternalQuery
+from adapter.api.selector import Selector
 from adapter.api.served import Served
 from adapter.api.status import StatusError
 from adapter.api.timestamp import timestamp
@@ -20,7 +21,7 @@ from adapter.names.selectors import MetricSelector
 from adapter.names.view import labels
 from adapter.sources.derive.describe import describe
 from adapter.sources.rule import Rule, WhenStale
-from adapter.sources.series import NS_PER_SECOND, Series
+from adapter.sources.series import NS_PER_SECOND, PodKey, Series
 from adapter.store import Table
 
 SAMPLES_LIMIT = 200
@@ -49,9 +50,10 @@ def explain(
     resolved, chosen = asked
     rule = resolved.rule
     table = served.store.table(rule.name)
-    rows = list(_rows(served, query, resolved, chosen, table, now_ns)) if table is not None else []
+    found = list(_selected(served, query, resolved, chosen, table)) if table is not None else []
+    when_stale = _when_stale(rule, query)
     problem = "" if table is not None else served.why_empty(rule)[0]
-    if table is not None and not rows:
+    if table is not None and not found:
         problem = "its source gives no series that this request selects"
     return {
         "kind": "MetricExplanation",
@@ -66,14 +68,16 @@ def explain(
             "reducer": rule.reducer,
             "across": rule.across,
             "maxAgeSeconds": table.max_age_ns / NS_PER_SECOND if table is not None else rule.max_age_seconds,
-            "whenStale": _when_stale(rule, query).policy,
+            "whenStale": when_stale.policy,
             "whileLoading": rule.while_loading,
         },
         "source": table.source if table is not None else None,
         "sources": sources(rule),
         "problem": problem,
-        "series": len(rows),
-        "samples": rows[:SAMPLES_LIMIT],
+        "series": len(found),
+        "samples": [_row(served, resolved, table, one, when_stale, now_ns) for one in found[:SAMPLES_LIMIT]]
+        if table is not None
+        else [],
     }
 
 
@@ -82,31 +86,33 @@ def _when_stale(rule: Rule, query: CustomQuery | ExternalQuery) -> WhenStale:
     return rule.when_stale if of_pods else rule.when_stale_summed
 
 
-def _rows(
-    served: Served,
-    query: CustomQuery | ExternalQuery,
-    resolved: Resolved,
-    chosen: MetricSelector,
-    table: Table,
-    now_ns: int,
-) -> Iterator[dict[str, object]]:
-    when_stale = _when_stale(resolved.rule, query)
+def _selected(
+    served: Served, query: CustomQuery | ExternalQuery, resolved: Resolved, chosen: MetricSelector, table: Table
+) -> Iterator[Series]:
+    """The series that the values' own request would read, and no others: the same rights have been asked for.
+
+    Beside them those of the namespace's pods that have ended.
+    """
     if isinstance(query, ExternalQuery):
         check_tenancy(served, query, resolved.rule, chosen.selector)
-        for one, _, _ in selected(served, query, resolved, table, chosen.selector):
-            yield _row(served, resolved, table, one, when_stale, now_ns)
+        yield from (one for one, _, _ in selected(served, query, resolved, table, chosen.selector))
         return
     objects = object_selector(query)
-    of_pods = query.resource == "pods"
-    for one in table.in_namespace(query.namespace) if query.namespace else table.series:
-        pod = served.store.pod(one.pod)
-        if of_pods and one.pod is not None:
-            if query.name not in ("*", one.pod.name):
-                continue
-            if pod is not None and not objects.matches(pod.labels):
-                continue
-        if chosen.selector.matches(labels(resolved.view, one, pod, served.place)):
-            yield _row(served, resolved, table, one, when_stale, now_ns)
+    if query.resource == "pods":
+        candidates: Iterable[Series] = _of_pods(served, query, table, objects)
+    else:
+        groups = series_of_objects(served, query, resolved, table, objects)
+        candidates = {id(one): one for group in groups.values() for one in group}.values()  # of several Services once
+    for one in candidates:
+        if chosen.selector.matches(labels(resolved.view, one, served.store.pod(one.pod), served.place)):
+            yield one
+
+
+def _of_pods(served: Served, query: CustomQuery, table: Table, objects: Selector) -> Iterator[Series]:
+    for name, series in table.by_pod(query.namespace).items():
+        pod = served.store.pod(PodKey(query.namespace, name))
+        if query.name in ("*", name) and (pod is None or query.name != "*" or objects.matches(pod.labels)):
+            yield from series
 
 
 def _row(

@@ -43,7 +43,7 @@ def external_metrics(served: Served, query: ExternalQuery, now_ns: int) -> Answe
             absences.add(one.pod.name if one.pod is not None else "", value)
         else:
             found.append((seen, value))
-    until_ns = earliest(value for _, value in found)
+    until_ns = min(earliest(value for _, value in found), absences.until_ns)
     if chosen.reduce is not None and found:
         values = [value for _, value in found]
         reduced = chosen.reduce([one.value for one in values])
@@ -114,16 +114,18 @@ def _candidates(
     """
     equality = next((one for one in selector.requirements if one.operator in ("Equals", "In")), None)
     key = (resolved.view, namespace, equality.key if equality is not None else None)
-    pods, index = table.memo.get(key, (None, {}))
-    if pods is not served.store.pods:
-        index = {}
-        for one in sorted(table.in_namespace(namespace), key=_by_pod_name):
+    index = table.remembered(key, served.store.pods)
+    if index is None:
+        series = table.in_namespace(namespace)
+        made: dict[str, list[Series]] = {}
+        for one in sorted(series, key=_by_pod_name):
             value = ""
             if equality is not None:
                 seen = labels(resolved.view, one, served.store.pod(one.pod), served.place)
                 value = seen.get(equality.key, "")
-            index.setdefault(value, []).append(one)
-        table.memo[key] = (served.store.pods, index)
+            made.setdefault(value, []).append(one)
+        table.remember(key, served.store.pods, made, size=len(series))
+        index = made
     for value in sorted(equality.values) if equality is not None else ("",):
         yield from index.get(value, ())
 

@@ -66,6 +66,12 @@ def kind_of(rule: Rule, resource: str) -> tuple[str, str]:
     return kind, f"{group}/v1" if group else "/v1"
 
 
+def is_of_cluster(rule: Rule, resource: str) -> bool:
+    """Whether objects of this resource live in no namespace."""
+    own = mapping(rule, resource)
+    return resource in CLUSTER_SCOPED or (own is not None and not own.namespaced)
+
+
 def _series(table: Table, namespace: str) -> Sequence[Series]:
     return table.in_namespace(namespace) if namespace else table.series
 

@@ -7,7 +7,7 @@ slash; dots are legal in the part behind it, so the Stackdriver adapter's `resou
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Operator = Literal["Equals", "In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
@@ -17,6 +17,8 @@ _DNS_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _KEY = re.compile(rf"(?:(?=[^/]{{1,253}}/){_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_NAME}")
 _VALUE = re.compile(rf"(?:{_NAME})?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_MAX_REQUIREMENTS = 100
+"""Of one selector, each of which is matched with thousands of series; people write three."""
 _SIGNS = ("=", "==", "!=", "!", "(", ")", ",", "<", ">", "")
 
 
@@ -34,6 +36,10 @@ class Requirement:
     key: str
     operator: Operator
     values: tuple[str, ...] = ()
+    _among: frozenset[str | None] = field(init=False, repr=False, compare=False)  # 30,000 values fit into a request
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_among", frozenset(self.values))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         match self.operator:
@@ -42,9 +48,9 @@ class Requirement:
             case "DoesNotExist":
                 return self.key not in labels
             case "NotIn":
-                return labels.get(self.key) not in self.values
+                return labels.get(self.key) not in self._among
             case "Equals" | "In":
-                return labels.get(self.key) in self.values
+                return labels.get(self.key) in self._among
             case "Gt" | "Lt":
                 value, bound = _integer(labels.get(self.key, "")), _integer(self.values[0])
                 if value is None or bound is None:
@@ -85,6 +91,8 @@ def parse_selector(text: str) -> Selector:
     requirements = [_requirement(tokens)]
     while (separator := tokens.take()) == ",":
         requirements.append(_requirement(tokens))
+        if len(requirements) > _MAX_REQUIREMENTS:
+            raise BadSelector(f"selector: had over {_MAX_REQUIREMENTS} requirements, must have at most so many")
     if separator != "":
         raise tokens.error(separator, "',' or the end")
     return Selector(tuple(requirements))
@@ -93,7 +101,7 @@ def parse_selector(text: str) -> Selector:
 class _Tokens:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _TOKEN.findall(text)
+        self._tokens = _TOKEN.findall(text.rstrip(" \t\r\n"))  # blanks before no token would be tried from each one on
         self._next = 0
 
     def peek(self) -> str:

@@ -60,7 +60,10 @@ class Served:
         return (resolved, chosen) if resolved is not None else None
 
     def table(self, rule: Rule, not_found: str) -> Table:
-        """The rule's table, which has series. Raises StatusError: 503 while its sources cannot be asked, 404 if they gave nothing."""
+        """The rule's table, which has series.
+
+        Raises StatusError where there are none: 503 while its sources cannot be asked, 404 if they gave nothing.
+        """
         table = self.store.table(rule.name)
         if table is None or not table.series:
             why, may_come = self.why_empty(rule)
@@ -72,7 +75,7 @@ class Served:
 
         Series of no namespace ("") belong to the cluster's admin, who chose them by a rule: all may read them.
         """
-        allowed = {namespace, "", *self.may_read.get(namespace, ()), *self.may_read.get("*", ())}
+        allowed = {"", *self.may_read.get(namespace, ()), *self.may_read.get("*", ())}
         if namespace in rule.visible_to or "*" in rule.visible_to or "*" in allowed:
             return {"*"}
-        return allowed
+        return allowed | ({namespace} - {"*"})  # which a path may well name

@@ -25,10 +25,14 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class NoValue:
-    """Why there is none. A fault (stale, missing) is not the same as nothing to tell (loading, quiet)."""
+    """Why there is none. A fault (stale, missing) is not the same as nothing to tell (loading, quiet).
+
+    until_ns: when it must be judged anew: silence becomes a fault with age.
+    """
 
     state: State
     why: str
+    until_ns: int = NEVER_NS
 
     @property
     def is_fault(self) -> bool:
@@ -47,30 +51,31 @@ def value_of_pod(
         one = series[0]
         judged = judge(one, table, when_stale, pod, now_ns)
         if judged.value is None:
-            return NoValue(judged.state, judged.why)
+            return NoValue(judged.state, judged.why, judged.until_ns)
         return Value(judged.value, one.at_ns, one.window_seconds, judged.until_ns)
     pairs = [(one, judge(one, table, when_stale, pod, now_ns)) for one in series]
     for _, judged in pairs:
         if judged.value is None and judged.state != "quiet":
             return NoValue(judged.state, judged.why)
     known = [(one, judged, judged.value) for one, judged in pairs if judged.value is not None]
+    until_ns = min(judged.until_ns for _, judged in pairs)
     if not known:
-        return NoValue("quiet", pairs[0][1].why)
+        return NoValue("quiet", pairs[0][1].why, until_ns)
     return Value(
         reduce(table.rule.reducer, [value for _, _, value in known]),
         min(one.at_ns for one, _, _ in known),
         known[0][0].window_seconds,
-        min(judged.until_ns for _, judged, _ in known),
+        until_ns,
     )
 
 
-def across(reducer: Reducer, values: Sequence[Value]) -> Value:
-    """One value from several pods' (one or more)."""
+def across(reducer: Reducer, values: Sequence[Value], absent: Sequence[NoValue] = ()) -> Value:
+    """One value from several pods' (one or more), absent ones passed over."""
     return Value(
         reduce(reducer, [one.value for one in values]),
         min(one.at_ns for one in values),
         values[0].window_seconds,
-        min(one.until_ns for one in values),
+        min(earliest(values), *(one.until_ns for one in absent), NEVER_NS),
     )
 
 
@@ -80,6 +85,7 @@ class Absences:
     def __init__(self, when_stale: WhenStale, not_found: str, source_fault: str = "") -> None:
         """not_found: the API's own message for a metric that is not there. source_fault: why the values' source
         cannot be had at present, "" if it can."""
+        self.until_ns = NEVER_NS  # when the first of those noted must be judged anew
         self._when_stale = when_stale
         self._not_found = not_found
         self._source_fault = source_fault
@@ -89,6 +95,7 @@ class Absences:
 
     def add(self, what: str, absence: NoValue) -> None:
         """Note one. what: "pod vllm-0"; "" where the request names one object only."""
+        self.until_ns = min(self.until_ns, absence.until_ns)
         self._is_stale |= absence.state == "stale"
         if absence.is_fault:
             self._faults += 1

@@ -83,8 +83,8 @@ class ServingCertificateSettings(Section):
     """PEM private key of certFile, without a passphrase."""
     reload_seconds: float = Field(10.0, ge=1.0, le=3600.0)
     """Seconds between looks at the files. The kubelet itself takes up to a minute to bring a changed Secret."""
-    namespace: _Label = "leadtime"
-    """Without files: namespace of the Service and of the Secret."""
+    namespace: _Label = "leadtime-system"
+    """Without files: namespace of the Service and of the Secret. These three defaults are the names in manifests/."""
     service_name: _Label = "leadtime-adapter"
     """Without files: the Service that the APIServices name; `<serviceName>.<namespace>.svc` goes into the
     certificate, because the API server asks for that name."""

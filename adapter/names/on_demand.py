@@ -26,6 +26,7 @@ _OF_WORKLOADS = (
     "workload.googleapis.com|",
 )
 """Types that a cluster's own pods fill: one tenant's are not another's to read."""
+_DEFINED_AT = "asked for"
 _RATE_WINDOW_SECONDS = 60
 """The alignment period of the Stackdriver adapter's rates (query_builder.go)."""
 
@@ -95,6 +96,11 @@ class OnDemand:
         return True
 
 
+def is_on_demand(rule: Rule) -> bool:
+    """Whether a rule is collected only because a request asked for it."""
+    return rule.defined_at == _DEFINED_AT
+
+
 def is_distribution(name: str) -> bool:
     """Whether a name is of a GMP histogram; of other types that are distributions only Cloud Monitoring knows."""
     return name.startswith("prometheus.googleapis.com|") and name.endswith(("|histogram", "|summary"))
@@ -123,5 +129,5 @@ def cloud_rule(name: str, reducer: str = "") -> Rule | None:
         system="cloud-monitoring",
         visible_to=() if name.startswith(_OF_WORKLOADS) else ("*",),
         cloud=CloudQuery(metric_type=metric_type, reducer=reducer, resource_type=view_of(name).resource_type),
-        defined_at="asked for",
+        defined_at=_DEFINED_AT,
     )

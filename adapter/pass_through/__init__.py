@@ -3,8 +3,3 @@
 A cluster has one server for external.metrics.k8s.io. Where that is us, an existing one (KEDA, Datadog) stays of
 use: its APIService is taken over, and requests for names that no rule of ours knows are passed on to it.
 """
-
-from adapter.pass_through.forwarder import PassThrough
-from adapter.pass_through.settings import PassThroughSettings
-
-__all__ = ["PassThrough", "PassThroughSettings"]

@@ -19,6 +19,9 @@ from adapter.sources.series import PodKey
 from adapter.sources.series_cache import LabelSet
 from adapter.sources.targets import Target
 
+EXPORTER_NAMESPACES = ("gpu-operator", "nvidia-gpu-operator", "gke-managed-system", "gmp-public", "kube-system")
+"""Whose exporters are believed about other namespaces' pods where nobody says otherwise: where NVIDIA and Google install
+theirs. Any tenant could run a false one, and so move the others' scaling."""
 _POD_LABELS = ("pod", "namespace", "exported_pod", "exported_namespace")
 _PER_INSTANCE = ("DCGM_FI_PROF_", "DCGM_FI_DEV_FB_")
 
@@ -42,6 +45,14 @@ class Owner:
         if self.is_instance and not name.startswith(_PER_INSTANCE):
             return "metric of the whole GPU, the pod has a MIG instance: not attributable to one pod"
         return ""
+
+
+def may_speak_of(about: str, *, exporter_namespace: str, believed: Collection[str]) -> bool:
+    """Whether a page of a pod in exporter_namespace counts where it names pods of the namespace `about`.
+
+    exporter_namespace: "" where a backend does not say it. believed: namespaces of exporters; "*" for all.
+    """
+    return exporter_namespace in ("", about, *believed) or "*" in believed
 
 
 def attribute(label_sets: Iterable[LabelSet], *, target: Target, pods: Collection[PodKey]) -> Mapping[LabelSet, Owner]:

@@ -198,6 +198,7 @@ class ScrapeSource:
             names = (*parsed.samples, *parsed.cut)
             rules = {rule.name: rule for name in names for rule in self._rules_of_name.get(name, ())}
         histories = self._histories[target]
+        histories.forget(at_ns)
         values = ((rule.name, one) for rule in rules.values() for one in series_of(rule, page, histories))
         is_more = True
         while is_more:
@@ -206,7 +207,6 @@ class ScrapeSource:
                 for name, one in part:
                     under_way.series.setdefault(name, []).append(one)
                 is_more = len(part) == _SERIES_PER_TURN
-        histories.forget_stale(at_ns)
 
 
 def _answered(unread: Collection[Target], pods: Pods) -> Collection[PodKey]:

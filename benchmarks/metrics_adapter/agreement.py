@@ -24,7 +24,7 @@ class Disagreement(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """What was compared. values: how many, all equal to the pods' own. told_age_seconds, true_age_seconds: medians of
-    what the answers' timestamps say, and of the samples behind them (the newest that Prometheus has).
+    what the answers' timestamps say, and of the samples behind them (a sum is as old as its oldest part).
     """
 
     values: int
@@ -57,14 +57,15 @@ def check(side: Side, fleet: Fleet, generation: int, prometheus: Prometheus) -> 
         for answer, pods in answers:
             for item, pod in zip(answer.items, pods, strict=True):
                 told.append(_told_age(side, item, answer, samples.get(pod or "", ()), expected.get(pod or "")))
-                true.append(answer.at - max(samples[name][-1][0] for name in expected))
+                oldest = min(samples[name][-1][0] for name in ([pod] if pod else expected))
+                true.append(told[-1] if side.stamps_samples else answer.at - oldest)
     if side.serves_pods:
         expected = expected_milli(fleet, range(fleet.pods), generation)
         target = pods_target(fleet.namespace, METRIC, EVERY_POD)
         _must_equal(side, target, side.ask(target), expected)
         compared += len(expected)
     return Agreement(
-        values=compared, told_age_seconds=statistics.median(told), true_age_seconds=max(0.0, statistics.median(true))
+        values=compared, told_age_seconds=statistics.median(told), true_age_seconds=statistics.median(true)
     )
 
 

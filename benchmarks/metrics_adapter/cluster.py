@@ -17,6 +17,7 @@ from kube_api import Api  # noqa: E402
 
 MANIFESTS = ROOT / "manifests" / "adapter" / "base"
 SERVICE_ACCOUNT = ("leadtime-system", "leadtime-adapter")
+IMAGE = "vllm/vllm-openai:v0.11.0"
 _THREADS = 8
 Object = dict[str, Any]
 
@@ -81,7 +82,7 @@ def pod_object(fleet: Fleet, pod: int, port: int) -> Object:
             "containers": [
                 {
                     "name": "vllm",
-                    "image": "vllm/vllm-openai:v0.11.0",
+                    "image": IMAGE,
                     "ports": [{"name": "http", "containerPort": port}],
                     "resources": {"limits": {"nvidia.com/gpu": "1"}},
                 }
@@ -94,12 +95,22 @@ def pod_status(pod: int) -> Object:
     """Running and Ready, as a kubelet tells it."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ip = address(pod)
+    container = {
+        "name": "vllm",
+        "image": IMAGE,
+        "imageID": "",
+        "ready": True,
+        "started": True,
+        "restartCount": 0,
+        "state": {"running": {"startedAt": now}},
+    }
     return {
         "phase": "Running",
         "podIP": ip,
         "podIPs": [{"ip": ip}],
         "startTime": now,
         "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "Initialized")],
+        "containerStatuses": [container],
     }
 
 

@@ -1,10 +1,15 @@
 """KEDA beside: its operator and its metrics server, and a ScaledObject for each workload."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from metrics_adapter.fleet import Fleet
 
@@ -22,6 +27,36 @@ def definitions(module: Path) -> list[dict[str, Any]]:
     """Its CustomResourceDefinitions."""
     files = sorted((module / "config" / "crd" / "bases").glob("*.yaml"))
     return [item for file in files for item in yaml.safe_load_all(file.read_text()) if item]
+
+
+def is_served(definition: dict[str, Any]) -> bool:
+    """Whether the API server takes objects of this CustomResourceDefinition by now."""
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+
+def write_certificates(folder: Path) -> None:
+    """What operator and metrics server show each other: one self-signed certificate, for either end (its own CA)."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "keda")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    folder.mkdir()
+    (folder / "ca.crt").write_bytes(certificate)
+    (folder / "tls.crt").write_bytes(certificate)
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "tls.key").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
 
 
 def operator_command(
@@ -46,8 +81,16 @@ def operator_command(
 
 
 def server_command(
-    program: Path, *, kubeconfig: Path, certificates: Path, port: int, metrics_port: int, grpc_port: int
+    program: Path,
+    *,
+    kubeconfig: Path,
+    certificates: Path,
+    serving: tuple[Path, Path],
+    port: int,
+    metrics_port: int,
+    grpc_port: int,
 ) -> list[str]:
+    """serving: certificate and key that it shows the API server."""
     return [
         "/usr/bin/env",
         "WATCH_NAMESPACE=",
@@ -58,8 +101,9 @@ def server_command(
         f"--secure-port={port}",
         f"--port={metrics_port}",
         f"--cert-dir={certificates}",
-        f"--tls-cert-file={certificates / 'tls.crt'}",
-        f"--tls-private-key-file={certificates / 'tls.key'}",
+        f"--tls-cert-file={serving[0]}",
+        f"--tls-private-key-file={serving[1]}",
+        f"--lister-kubeconfig={kubeconfig}",
         f"--metrics-service-address=localhost:{grpc_port}",
         f"--metrics-service-grpc-authority={SERVER_NAME}",
         f"--authentication-kubeconfig={kubeconfig}",

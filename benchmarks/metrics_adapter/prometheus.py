@@ -1,4 +1,4 @@
-"""The Prometheus that every side reads: it finds the pods as it does in a cluster, and says what it knows."""
+"""The Prometheus that every side reads: what it scrapes, and what it knows."""
 
 import json
 import time
@@ -9,37 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metrics_adapter.fleet import Fleet, address
+
 SCRAPE_INTERVAL_SECONDS = 5
 
 
-def configuration(kubeconfig: Path, namespace: str) -> dict[str, Any]:
-    """Every pod that its annotation wants scraped, with labels namespace and pod, and the pod's own."""
-    copied = {
-        "__meta_kubernetes_namespace": "namespace",
-        "__meta_kubernetes_pod_name": "pod",
-        "__meta_kubernetes_pod_label_app": "app",
-        "__meta_kubernetes_pod_label_fleet": "fleet",
-    }
-    wanted = {
-        "source_labels": ["__meta_kubernetes_pod_annotation_prometheus_io_scrape"],
-        "action": "keep",
-        "regex": "true",
-    }
+def configuration(targets_file: Path) -> dict[str, Any]:
+    """Scrape what the file lists. (Debian's build has no Kubernetes service discovery.)"""
     return {
         "global": {"scrape_interval": f"{SCRAPE_INTERVAL_SECONDS}s", "scrape_timeout": "4s"},
-        "scrape_configs": [
-            {
-                "job_name": "pods",
-                "kubernetes_sd_configs": [
-                    {"role": "pod", "kubeconfig_file": str(kubeconfig), "namespaces": {"names": [namespace]}}
-                ],
-                "relabel_configs": [
-                    wanted,
-                    *({"source_labels": [meta], "target_label": label} for meta, label in copied.items()),
-                ],
-            }
-        ],
+        "scrape_configs": [{"job_name": "pods", "file_sd_configs": [{"files": [str(targets_file)]}]}],
     }
+
+
+def scrape_targets(fleet: Fleet, port: int) -> list[dict[str, Any]]:
+    """For file_sd: each pod's page, with the labels that relabelling gives them in a cluster."""
+    return [
+        {
+            "targets": [f"{address(pod)}:{port}"],
+            "labels": {"namespace": fleet.namespace, "pod": fleet.name(pod), **fleet.labels(pod)},
+        }
+        for pod in range(fleet.pods)
+    ]
 
 
 def flags(configuration_file: Path, data: Path, port: int) -> list[str]:

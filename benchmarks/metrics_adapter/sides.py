@@ -17,7 +17,8 @@ ANSWER_TIMEOUT_SECONDS = 30.0
 
 
 def leadtime_command(configuration: Path) -> list[str]:
-    return [sys.executable, "-m", "leadtime", "adapter", "serve", "--config", str(configuration)]
+    """As the image starts it (ENTRYPOINT of the Dockerfile, args of the Deployment)."""
+    return [sys.executable, "-m", "adapter", "serve", f"--config={configuration}"]
 
 
 def leadtime_configuration(

@@ -101,6 +101,7 @@ def kwok_flags(port: int, kubeconfig: Path, stages: Sequence[Path]) -> list[str]
         "--manage-all-nodes=true",
         f"--cidr={POD_RANGE}",
         f"--node-ip={NODE_ADDRESS}",
+        "--node-lease-duration-seconds=40",  # renewed, or the node and all its pods are not Ready after 50 s
         f"--server-address=127.0.0.1:{port}",
     ]
 

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not find the modules beside the tests
 
-from adapter_process import Adapter
+from adapter_in_cluster import Adapter
 from binaries import Unavailable
 from control_plane import ControlPlane
 

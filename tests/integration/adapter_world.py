@@ -230,7 +230,7 @@ class Adapter:
         """Code and message of the Status that answers, in the place of a value."""
         status, text = await self.get(path, session)
         body = json.loads(text)
-        assert body["kind"] == "Status", text
+        assert body["kind"] == "Status", text[:1000]
         assert body["code"] == status, text
         assert "retryAfterSeconds" not in text
         return status, body["message"]

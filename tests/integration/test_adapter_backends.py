@@ -1,11 +1,9 @@
-"""Faults of what stands behind the adapter: a Prometheus beside the pods, another metrics server, files of rules."""
+"""A Prometheus behind the adapter, beside the pods' own pages or alone: failover, and every way to fail."""
 
 import asyncio
 import contextlib
-import json
 import logging
 import re
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,14 +11,10 @@ from pathlib import Path
 import pytest
 from adapter_world import (
     EXTERNAL,
-    LOOPBACK,
     PAGE_0,
     PODS,
-    SERVING_CA,
     WAITING,
     Adapter,
-    Configuration,
-    collected,
     configuration,
     page,
     peak_memory,
@@ -29,12 +23,8 @@ from adapter_world import (
 )
 from aiohttp import web
 from fake_kube_api import serving
-from made_certificates import SERVER, make
 
 MEGABYTE = 1024 * 1024
-
-
-# A Prometheus.
 
 
 class FakePrometheus:
@@ -235,119 +225,3 @@ async def test_a_pod_that_prometheus_still_knows_but_the_cluster_does_not_is_lef
         assert await adapter.values() == {"vllm-0": "20000m"}
         items = (await adapter.get_json(f"{EXTERNAL}/{WAITING}"))["items"]
         assert [item["value"] for item in items] == ["20000m"]
-
-
-# Another external-metrics server.
-
-
-class OtherServer:
-    """An external-metrics server, such as KEDA's. asked: (path, headers) of its requests."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, str]]] = []
-        self.status = 200
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.asked.append((request.path_qs, dict(request.headers)))
-        if self.status != 200:
-            return web.Response(status=self.status, headers={"Retry-After": "30"})
-        return web.json_response({"kind": "ExternalMetricValueList", "items": [{"value": "7"}]})
-
-
-@asynccontextmanager
-async def beside_another(folder: Path) -> AsyncIterator[tuple[Adapter, OtherServer]]:
-    other = OtherServer()
-    pair = make("keda", SERVING_CA, uses=SERVER, more=LOOPBACK)
-    (folder / "keda.pem").write_text(pair.pem + pair.key_pem)
-    (folder / "serving-ca.pem").write_text(SERVING_CA.pem)
-    (folder / "token").write_text("our-token\n")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "keda.pem")
-    async with serving(other.handle, tls=context) as url:
-        section: Configuration = {
-            "url": url,
-            "caFile": str(folder / "serving-ca.pem"),
-            "bearerTokenFile": str(folder / "token"),
-            "failuresUntilOpen": 2,
-        }
-        async with collected(folder, configuration(folder, passThrough=section)) as adapter:
-            yield adapter, other
-
-
-async def test_names_that_are_not_ours_are_passed_on_as_ourselves(tmp_path: Path) -> None:
-    """The caller's identity and its headers stay here, however it names itself."""
-    async with beside_another(tmp_path) as (adapter, other):
-        path = f"{EXTERNAL}/s0-rabbitmq?labelSelector=queue%3Dworkers"
-        status, text = await adapter.get(path, **{"X-Remote-User": "root", "Authorization": "Bearer theirs"})
-        assert (status, json.loads(text)["items"]) == (200, [{"value": "7"}])
-        assert (await adapter.get(f"{EXTERNAL}/{WAITING}"))[0] == 200
-    ((asked, headers),) = other.asked
-    assert asked == path
-    assert headers["Authorization"] == "Bearer our-token"
-    assert not [name for name in headers if name.lower().startswith("x-remote")]
-
-
-async def test_when_the_other_server_fails_its_metrics_are_unavailable_and_ours_are_not(tmp_path: Path) -> None:
-    """After two failures it is not asked any more for a while."""
-    async with beside_another(tmp_path) as (adapter, other):
-        other.status = 503
-        for _ in range(4):
-            code, message = await adapter.refusal(f"{EXTERNAL}/s0-rabbitmq")
-            assert code == 503
-            assert message.startswith("external metrics server https://127.0.0.1:")
-            assert (await adapter.get(f"{EXTERNAL}/{WAITING}"))[0] == 200
-    assert len(other.asked) == 2
-
-
-# Rules.
-
-RULES = """\
-apiVersion: adapter.leadtime.dev/v1alpha1
-kind: MetricRules
-rules:
-- {name: depth, latest: {series: depth}}
-"""
-
-
-async def test_rules_are_read_anew_and_a_wrong_file_leaves_the_last_good_ones(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "rules" / "team.yaml"
-    file.parent.mkdir()
-    file.write_text(RULES)
-    async with collected(tmp_path, configuration(tmp_path, rules=[str(file.parent)])) as adapter:
-        adapter.pages.show("/0", "depth 4\nwidth 6\n")
-        await adapter.collect()
-        assert await adapter.values("depth") == {"vllm-0": "4000m"}
-
-        file.write_text(RULES.replace("latest", "latset"))
-        await adapter.collect(after_seconds=15)
-        assert await adapter.values("depth") == {"vllm-0": "4000m"}
-        assert await adapter.times("depth") == {"vllm-0": "22:13:35Z"}, "and is still collected"
-        assert (await adapter.own_metrics())["leadtime_adapter_rules_usable"] == 0
-        assert f"{file}:4: rules[0].latset: was not expected, did you mean latest?" in caplog.text
-
-        file.write_text(RULES + "- {name: width, latest: {series: width}}\n")
-        await adapter.collect(after_seconds=15)
-        assert await adapter.values("width") == {"vllm-0": "6000m"}
-        assert (await adapter.own_metrics())["leadtime_adapter_rules_usable"] == 1
-        listed = await adapter.get_json("/apis/custom.metrics.k8s.io/v1beta2")
-        assert "pods/width" in {one["name"] for one in listed["resources"]}
-
-        file.write_text(RULES.replace("depth", "width"))
-        await adapter.collect(after_seconds=15)
-        assert (await adapter.refusal(f"{PODS}/*/depth"))[0] == 404
-        assert await adapter.values("width") == {"vllm-0": "6000m"}
-
-
-async def test_a_changed_rule_is_not_served_from_what_the_old_one_collected(tmp_path: Path) -> None:
-    file = tmp_path / "rules.yaml"
-    file.write_text(RULES)
-    async with collected(tmp_path, configuration(tmp_path, rules=[str(file)])) as adapter:
-        adapter.pages.show("/0", "depth 4\nwidth 6\n")
-        await adapter.collect()
-        file.write_text(RULES.replace("series: depth", "series: width"))
-        adapter.pages.answers.clear()
-        await adapter.collect()
-        code, _ = await adapter.refusal(f"{PODS}/*/depth")
-        assert code == 503

@@ -155,15 +155,19 @@ async def test_what_is_not_there_is_a_404_status(adapter: Adapter, path: str, me
 @pytest.mark.parametrize(
     ("selector", "message"),
     [
-        pytest.param("app+in+vllm", "labelSelector: unable to parse requirement", id="in-without-brackets"),
-        pytest.param("app%3Da%3Db", "labelSelector: found '=', expected: ',' or 'end of string'", id="two-signs"),
+        pytest.param(
+            "app+in+vllm",
+            "unable to parse requirement: 'app in vllm': found 'vllm', expected: '('",
+            id="in-without-brackets",
+        ),
+        pytest.param("app%3Da%3Db", "unable to parse requirement: 'app=a=b': found '='", id="two-signs"),
     ],
 )
 async def test_a_bad_selector_is_a_400_status(adapter: Adapter, selector: str, message: str) -> None:
     for path in (f"{PODS}/*/{WAITING}", f"{EXTERNAL}/{WAITING}"):
         status, text = await adapter.get(f"{path}?labelSelector={selector}")
         assert (status, json.loads(text)["reason"]) == (400, "BadRequest")
-        assert json.loads(text)["message"].startswith(message)
+        assert message in json.loads(text)["message"]
 
 
 async def test_another_method_is_a_405_status(adapter: Adapter) -> None:

@@ -2,10 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
+from adapter.sources.attribution import EXPORTER_NAMESPACES, may_speak_of
 from adapter.sources.cloud_monitoring.filters import ALIGNMENT_SECONDS, is_reduced
 from adapter.sources.cloud_monitoring.messages import CloudSeries
 from adapter.sources.cloud_monitoring.points import increase_of, quantile_of
@@ -15,7 +17,8 @@ from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total, ser
 from adapter.sources.series import PodKey, Series
 from adapter.sources.shared_gpus import why_not_attributable
 
-_OF_POD = frozenset({"pod", "namespace", "exported_pod", "exported_namespace"})
+_OF_TARGET = frozenset({"pod", "namespace"})
+_OF_WORKLOAD = _OF_TARGET | {"exported_pod", "exported_namespace"}
 _SERIES_AT_A_TIME = 50
 """Some 10 us each: half a millisecond."""
 _DISTRIBUTION = "a distribution is no number: give a reducer such as REDUCE_PERCENTILE_95, or a quantile"
@@ -33,10 +36,22 @@ class Found:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
-def series_of(rule: Rule, operands: Sequence[Operand], *, pods: Pods, now_ns: int, series_limit: int) -> Found:
-    """The rule's series: of pods that exist, or of no pod. operands: as the rule's value has them."""
+def series_of(
+    rule: Rule,
+    operands: Sequence[Operand],
+    *,
+    pods: Pods,
+    now_ns: int,
+    series_limit: int,
+    exporter_namespaces: Collection[str] = EXPORTER_NAMESPACES,
+) -> Found:
+    """The rule's series: of pods that exist, or of no pod. operands: as the rule's value has them.
+
+    exporter_namespaces: whose pods are believed about those of other namespaces.
+    """
+    own = partial(pod_of, believed=exporter_namespaces)
     notes: Counter[str] = Counter()
-    parts = [_by_labels(_preferred(operand), pods, notes, series_limit) for operand in operands]
+    parts = [_by_labels(_preferred(operand, own), own, pods, notes, series_limit) for operand in operands]
     match rule.value:
         case Ratio() | Total():
             series = [
@@ -53,8 +68,8 @@ def series_of(rule: Rule, operands: Sequence[Operand], *, pods: Pods, now_ns: in
     return Found([_blanked(one, shared.get(index, "")) for index, one in enumerate(series)], notes)
 
 
-def pod_of(series: CloudSeries) -> PodKey | None:
-    """The pod a series is about; None where it names none.
+def pod_of(series: CloudSeries, believed: Collection[str] = EXPORTER_NAMESPACES) -> PodKey | None:
+    """The pod a series is about; None where it names none. believed: namespaces of exporters.
 
     Of managed Prometheus' series the metric labels name the pod (the Stackdriver adapter's filter_builder.go), and
     the workload wins over its exporter; of GKE's own the resource labels do.
@@ -63,33 +78,36 @@ def pod_of(series: CloudSeries) -> PodKey | None:
     if series.resource_type in ("k8s_container", "k8s_pod"):
         namespace, name = resource.get("namespace_name", ""), resource.get("pod_name", "")
     elif series.resource_type == "prometheus_target":
-        name = labels.get("exported_pod") or labels.get("pod", "")
-        namespace = resource.get("namespace", "")
-        if labels.get("exported_pod"):
-            namespace = labels.get("exported_namespace") or namespace
+        name, namespace = labels.get("pod", ""), resource.get("namespace", "")
+        about = labels.get("exported_namespace") or namespace
+        if labels.get("exported_pod") and may_speak_of(about, exporter_namespace=namespace, believed=believed):
+            name, namespace = labels["exported_pod"], about
     else:
         return None
     return PodKey(namespace, name) if namespace and name else None
 
 
-def _preferred(operand: Operand) -> Iterable[CloudSeries]:
+def _preferred(operand: Operand, owner: Callable[[CloudSeries], PodKey | None]) -> Iterable[CloudSeries]:
     """Of each pod the series under the first name that it has."""
     seen: set[PodKey | None] = set()
     for named in operand:
-        yield from (one for one in named if pod_of(one) is None or pod_of(one) not in seen)
-        seen |= {pod_of(one) for one in named}
+        yield from (one for one in named if (pod := owner(one)) is None or pod not in seen)
+        seen |= {owner(one) for one in named}
 
 
 def _by_labels(
-    found: Iterable[CloudSeries], pods: Collection[PodKey], notes: Counter[str], series_limit: int
+    found: Iterable[CloudSeries],
+    owner: Callable[[CloudSeries], PodKey | None],
+    pods: Collection[PodKey],
+    notes: Counter[str],
+    series_limit: int,
 ) -> dict[_Labels, CloudSeries]:
     kept: dict[_Labels, CloudSeries] = {}
     for one in unhurried(found, every=_SERIES_AT_A_TIME):
-        pod = pod_of(one)
+        pod = owner(one)
         if (pod is not None and pod not in pods) or _is_idle_gpu(one):
             continue
-        unlabelled = _OF_POD if pod is not None else frozenset[str]()
-        labels = {key: value for key, value in one.metric_labels.items() if key not in unlabelled}
+        labels = _own_labels(one, pod)
         # Without a pod the resource tells series apart; with one, the container does.
         apart = one.resource_labels if pod is None else {"container": one.resource_labels.get("container_name", "")}
         key = (pod, frozenset([*labels.items(), *((f"resource.{name}", value) for name, value in apart.items())]))
@@ -100,6 +118,15 @@ def _by_labels(
         else:
             kept[key] = one
     return kept
+
+
+def _own_labels(series: CloudSeries, pod: PodKey | None) -> Mapping[str, str]:
+    """The metric's labels without those that repeat the pod; one that names another, which is not believed, stays."""
+    labels = series.metric_labels
+    if pod is None:
+        return labels
+    of_pod = _OF_WORKLOAD if labels.get("exported_pod", pod.name) in ("", pod.name) else _OF_TARGET
+    return {key: value for key, value in labels.items() if key not in of_pod}
 
 
 def _is_idle_gpu(series: CloudSeries) -> bool:
@@ -175,7 +202,7 @@ def _series(
     if value is not None and not math.isfinite(value):
         why = "NaN" if math.isnan(value) else f"{value:+}".replace("inf", "Inf")
         value = None
-    own = {key: text for key, text in one.metric_labels.items() if pod is None or key not in _OF_POD}
+    own = _own_labels(one, pod)
     resource = {**one.resource_labels, "type": one.resource_type}
     return Series(own, value, at_ns, pod, window_seconds, resource, why=why, is_quiet=is_quiet)
 

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from adapter.sources.attribution import EXPORTER_NAMESPACES
 from adapter.sources.section import Section
 
 
@@ -56,6 +57,11 @@ class CloudMonitoringSettings(Section):
 
     series_limit: int = Field(default=10_000, ge=1, le=1_000_000)
     """Series kept of one rule; the rest are cut and counted. 10,000: ten for each of 1,000 pods."""
+
+    exporter_namespaces: tuple[str, ...] = EXPORTER_NAMESPACES
+    """Namespaces whose exporters are believed about other namespaces' pods, which series then name in exported_pod and
+    exported_namespace; "*" for all. Any tenant's page could name them, and so move the others' scaling: elsewhere such
+    a series counts as its own pod's. These are where NVIDIA and Google install the DCGM exporter."""
 
     max_response_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=1024**3)
     """Of one page; a longer one fails its rule. 64 MiB: far beyond a page of

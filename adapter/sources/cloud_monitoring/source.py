@@ -78,6 +78,8 @@ class CloudMonitoringSource:
 
     async def collect(self, rules: Sequence[Rule], pods: Pods, now_ns: int) -> Reading:
         """Raises SourceUnavailable where not one rule could be had, for the reason of the first."""
+        began = self._monotonic()
+        self._absent_until = {key: until for key, until in self._absent_until.items() if until > began}
         self._last = {rule: series for rule, series in self._last.items() if rule in rules}
         self._asked_at = {rule: at for rule, at in self._asked_at.items() if rule in rules}
         collection = _Collection(pods, now_ns, self._monotonic() + self._settings.timeout_seconds)
@@ -141,6 +143,7 @@ class CloudMonitoringSource:
                 pods=collection.pods,
                 now_ns=collection.now_ns,
                 series_limit=self._settings.series_limit,
+                exporter_namespaces=self._settings.exporter_namespaces,
             )
 
     def _named(

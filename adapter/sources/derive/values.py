@@ -29,12 +29,13 @@ class Histories:
             found = group[key] = CounterHistory(width, window_seconds)
         return found
 
-    def forget_stale(self, now_ns: int) -> None:
-        """Drop what no window reaches any more."""
+    def forget(self, now_ns: int) -> None:
+        """Drop what no window reaches any more, and what is of the future: the clock was set back, and until it gets
+        there again no sample would be newer."""
         for names, window_seconds in list(self._groups):
             group = self._groups[names, window_seconds]
             oldest_ns = now_ns - window_seconds * NS_PER_SECOND
-            for key in [key for key, history in group.items() if history.last_ns <= oldest_ns]:
+            for key in [key for key, history in group.items() if not oldest_ns < history.last_ns <= now_ns]:
                 del group[key]
             if not group:
                 del self._groups[names, window_seconds]

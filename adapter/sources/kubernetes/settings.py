@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from adapter.sources.attribution import EXPORTER_NAMESPACES
 from adapter.sources.kubernetes.label_selector import parse_selector
 from adapter.sources.kubernetes.monitors import MonitorKind
 from adapter.sources.section import Section
@@ -57,9 +58,7 @@ class KubernetesSettings(Section):
     known_systems: bool = True
     """Scrape pods of vLLM, Triton, TorchServe, NIM, TGI, DCGM exporter and endpoint picker where nothing else names
     their page, and pods that ask for a GPU at the ports of these."""
-    exporter_namespaces: tuple[str, ...] = (
-        *("gpu-operator", "nvidia-gpu-operator", "gke-managed-system", "gmp-public", "kube-system"),
-    )
+    exporter_namespaces: tuple[str, ...] = EXPORTER_NAMESPACES
     """Namespaces whose DCGM exporters are believed; "*" for all. Such a page speaks of pods of every namespace, so a
     tenant that runs a false one could move the others' scaling. These are where NVIDIA and Google install it."""
     pages: tuple[PageSettings, ...] = ()

@@ -1,14 +1,17 @@
 """Label sets of rows, read once: from one collection to the next their text does not change."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from adapter.sources.attribution import EXPORTER_NAMESPACES, may_speak_of
 from adapter.sources.prometheus.promql import IDENTITY, PART
 from adapter.sources.series import PodKey
 
-_NOT_OWN = frozenset(("namespace", "pod", "exported_namespace", "exported_pod", PART, "__name__"))
+_OF_NO_POD = frozenset(("pod", "exported_pod", PART, "__name__"))
+_OF_TARGET = frozenset(("namespace", "pod", PART, "__name__"))
+_OF_WORKLOAD = _OF_TARGET | _OF_NO_POD | {"exported_namespace"}
 
 Identity: TypeAlias = tuple[str | None, ...]
 """The labels by which a value finds its time (promql.IDENTITY)."""
@@ -19,7 +22,8 @@ class RowLabels:
     """What a row's labels say. One object for equal texts: compare by `is`.
 
     pod: whose it is, None if it names none. exporter: the pod that told it, where that is another one.
-    own: the labels without those that repeat the pod; one object for equal labels. name: of the series, "" where a
+    own: the labels without those that repeat the pod; of a row of no pod they say the namespace. One object for equal
+    labels. name: of the series, "" where a
     function has dropped it. is_time: of a row that says when values were taken. gpu: all labels, where one names a GPU.
     count, longest: how many labels of its own, and the characters of the longest value.
     """
@@ -37,13 +41,15 @@ class RowLabels:
 
 class LabelCache:
     """Text of a label set, as in the answer -> RowLabels. limit: entries; beyond it they are read anew.
+    exporter_namespaces: whose pods are believed about those of other namespaces.
 
     Without it each collection would make three objects a row, and Python's cyclic garbage collector, looking through
     all others now and then, would hold up the event loop: for 160 ms at 10,000 series, measured.
     """
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, exporter_namespaces: Collection[str] = EXPORTER_NAMESPACES) -> None:
         self._limit = limit
+        self._believed = exporter_namespaces
         self._rows: dict[str, RowLabels] = {}
         self._shared: dict[Hashable, Mapping[str, str]] = {}
 
@@ -61,12 +67,14 @@ class LabelCache:
         return found
 
     def _read(self, labels: Mapping[str, str]) -> RowLabels:
-        own = {key: value for key, value in labels.items() if key not in _NOT_OWN}
         target = PodKey(labels.get("namespace", ""), labels.get("pod", ""))
-        is_exported = bool(labels.get("exported_pod"))
+        workload = workload_of(labels, self._believed)
+        pod = workload if workload is not None or not all(target) else target
+        not_own = _OF_NO_POD if pod is None else _OF_TARGET if workload is None else _OF_WORKLOAD
+        own = {key: value for key, value in labels.items() if key not in not_own}
         return RowLabels(
-            pod=pod_of(labels),
-            exporter=target if is_exported and target.name else None,
+            pod=pod,
+            exporter=target if workload is not None and target.name else None,
             identity=tuple(labels.get(label) for label in IDENTITY),
             own=self._shared.setdefault(frozenset(own.items()), own),
             name=labels.get("__name__", ""),
@@ -77,16 +85,15 @@ class LabelCache:
         )
 
 
-def pod_of(labels: Mapping[str, str]) -> PodKey | None:
-    """The pod a row is about; None where it names none.
+def workload_of(labels: Mapping[str, str], believed: Collection[str]) -> PodKey | None:
+    """The pod that a row's exporter names; None where it names none, or may not speak of it.
 
     Prometheus moves a page's own `pod` to `exported_pod` where the target has that label already
     (prometheus.io/docs, scrape_config, honor_labels), so the exported one is the workload, the other the exporter.
     """
-    name = labels.get("exported_pod") or labels.get("pod")
-    if not name:
+    target_namespace = labels.get("namespace", "")
+    name, namespace = labels.get("exported_pod", ""), labels.get("exported_namespace") or target_namespace
+    if not name or not namespace:
         return None
-    namespace = labels.get("namespace", "")
-    if labels.get("exported_pod"):
-        namespace = labels.get("exported_namespace") or namespace
-    return PodKey(namespace, name) if namespace else None
+    is_believed = may_speak_of(namespace, exporter_namespace=target_namespace, believed=believed)
+    return PodKey(namespace, name) if is_believed else None

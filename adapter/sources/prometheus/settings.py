@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
+from adapter.sources.attribution import EXPORTER_NAMESPACES
 from adapter.sources.section import Section
 
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
@@ -79,6 +80,11 @@ class PrometheusSettings(Section):
 
     max_response_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, le=1024**3)
     """Of one answer, after decompression; a longer one fails its rule. 16 MiB: some 30,000 series."""
+
+    exporter_namespaces: tuple[str, ...] = EXPORTER_NAMESPACES
+    """Namespaces whose exporters are believed about other namespaces' pods, which series then name in exported_pod and
+    exported_namespace; "*" for all. Any tenant's page could name them, and so move the others' scaling: elsewhere such
+    a series counts as its own pod's. These are where NVIDIA and Google install the DCGM exporter."""
 
     extra_labels: dict[LabelName, str] = Field(default_factory=dict, max_length=20)
     """Label matchers added to every generated query, `cluster: a` where one Prometheus holds several clusters. A

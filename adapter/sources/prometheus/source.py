@@ -181,7 +181,9 @@ class _Clients:
         self._settings = settings
         self._auth = auth
         self._monotonic = monotonic
-        self._labels = LabelCache(limit=_LABEL_SETS_LIMIT)
+        self._labels = LabelCache(
+            limit=_LABEL_SETS_LIMIT, exporter_namespaces=settings.exporter_namespaces
+        )
         self._of_thread = threading.local()
         self._all: list[_Client] = []
 

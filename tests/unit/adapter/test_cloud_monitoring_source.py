@@ -251,15 +251,35 @@ def test_gkes_own_metrics_are_of_the_pod_of_their_resource(fake):
 
 def test_the_workload_wins_over_its_exporter_and_an_idle_gpu_is_nobodys(fake):
     busy = {"pod": "dcgm-exporter-x", "exported_pod": "vllm-0", "exported_namespace": "llm", "UUID": "GPU-0"}
-    resource = {**TARGET, "namespace": "gpu", "job": "dcgm-exporter"}
+    resource = {**TARGET, "namespace": "gke-managed-system", "job": "dcgm-exporter"}
     fake.series = [
         series(f"{GMP}DCGM/unknown", (5, 80.0), labels=busy, resource=resource),
         series(f"{GMP}DCGM/unknown", (5, 0.0), labels={"pod": "dcgm-exporter-x", "UUID": "GPU-1"}, resource=resource),
     ]
-    pods = {**PODS, PodKey("gpu", "dcgm-exporter-x"): PodInfo()}
+    pods = {**PODS, PodKey("gke-managed-system", "dcgm-exporter-x"): PodInfo()}
     with source_of(fake) as source:
         assert values(collect(source, Rule(name="g", value=Latest(("DCGM",))), pods=pods), "g") == {"vllm-0": 80.0}
     assert len(fake.requests) == 2  # as a gauge, which it is not, then as unknown
+
+
+def test_a_tenants_page_that_names_anothers_pod_is_its_own(fake):
+    lie = {"pod": "p", "exported_pod": "vllm-0", "exported_namespace": "llm"}
+    fake.series = [series(f"{GMP}queue/gauge", (5, 1e6), labels=lie, resource={**TARGET, "namespace": "team-b"})]
+    pods = {**PODS, PodKey("team-b", "p"): PodInfo()}
+    with source_of(fake) as source:
+        (found,) = collect(source, Rule(name="q", value=Latest(("queue",))), pods=pods).series["q"]
+    assert found.pod == PodKey("team-b", "p")
+    assert found.labels == {"exported_pod": "vllm-0", "exported_namespace": "llm"}
+
+
+def test_types_that_do_not_exist_leave_nothing_behind(fake):
+    """Names come from requests: what is remembered of a wrong one is forgotten when it may be asked again."""
+    now = [0.0]
+    with source_of(fake, monotonic=lambda: now[0]) as source:
+        for minute in range(20):
+            now[0] = minute * 600.0
+            collect(source, Rule(name="x", value=Latest((f"typo_{minute}",)), cloud=CloudQuery(metric_type=f"a/{minute}")))
+        assert len(source._absent_until) == 1
 
 
 def test_a_pod_counts_under_its_newest_name(fake):

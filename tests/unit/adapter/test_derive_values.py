@@ -44,7 +44,7 @@ class Scrapes:
             at_ns=START_NS + round(second * NS),
         )
         found = list(series_of(self.rule, page, self.histories))
-        self.histories.forget_stale(page.at_ns)
+        self.histories.forget(page.at_ns)
         return found
 
 

@@ -19,7 +19,8 @@ from adapter.errors import BadInput
 from adapter.http_server.request import Request
 from adapter.http_server.response import response
 from adapter.http_server.server import HttpServer
-from adapter.pass_through import PassThrough, PassThroughSettings
+from adapter.pass_through.forwarder import PassThrough
+from adapter.pass_through.settings import PassThroughSettings
 
 TARGET = b"/apis/external.metrics.k8s.io/v1beta1/namespaces/llm/s0-prometheus?labelSelector=a%3Db%2Cc"
 VALUES = b'{"kind":"ExternalMetricValueList","items":[]}'

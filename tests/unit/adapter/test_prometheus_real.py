@@ -68,8 +68,8 @@ ttft_seconds_bucket{{namespace="llm",pod="new-0",engine="0",le="+Inf"}} {request
 running{{namespace="llm",pod="new-0",engine="0"}} 3
 running{{namespace="llm",pod="new-0",engine="1"}} 4
 waiting{{namespace="llm",pod="new-0",engine="0"}} 10
-DCGM_FI_DEV_GPU_UTIL{{namespace="gpu",pod="dcgm-x",exported_namespace="llm",exported_pod="gpu-0",gpu="0"}} 80
-DCGM_FI_DEV_GPU_UTIL{{namespace="gpu",pod="dcgm-x",gpu="1"}} 0
+DCGM_FI_DEV_GPU_UTIL{{namespace="gpu-operator",pod="dcgm-x",exported_namespace="llm",exported_pod="gpu-0",gpu="0"}} 80
+DCGM_FI_DEV_GPU_UTIL{{namespace="gpu-operator",pod="dcgm-x",gpu="1"}} 0
 nan{{namespace="llm",pod="new-0"}} NaN
 """
 

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from adapter.sources.pods import PodInfo
 from adapter.sources.prometheus.answer import parse_answer
-from adapter.sources.prometheus.labels import LabelCache, pod_of
+from adapter.sources.prometheus.labels import LabelCache
 from adapter.sources.prometheus.promql import Query
 from adapter.sources.prometheus.rows import Limits, Shown, exporters_in, series_of
 from adapter.sources.series import NS_PER_SECOND, PodKey
+from adapter.store import namespace_of
 
 NOW_NS = 1_000_000 * NS_PER_SECOND
 NOW = NOW_NS // NS_PER_SECOND
-PODS = {PodKey("llm", "vllm-0"): PodInfo(), PodKey("llm", "vllm-1"): PodInfo(), PodKey("gpu", "dcgm-x"): PodInfo()}
+PODS = {PodKey("llm", "vllm-0"): PodInfo(), PodKey("llm", "vllm-1"): PodInfo(), PodKey("gpu-operator", "dcgm-x"): PodInfo()}
 LIMITS = Limits(series=10, labels=8, label_value=20)
 RAW = Query("x[120s]", names=("new", "old"))
 PAIRED = Query("rate(x[60s]) or ...", 60, timed=True)
@@ -30,6 +31,11 @@ def parsed(rows, kind="vector", indent=None):
     separators = None if indent else (",", ":")
     text = json.dumps(document, indent=indent, separators=separators)
     return parse_answer(text.encode(), LabelCache(limit=100), where="here")
+
+
+def labels_of(labels):
+    (one,) = parsed([{"metric": labels, "value": [NOW, "1"]}]).rows
+    return one.labels
 
 
 def found(rows, query=RAW, *, exporters=(), pods=PODS, metric="", **others):
@@ -100,7 +106,7 @@ def test_each_pod_is_read_under_its_newest_name():
     [
         pytest.param({"namespace": "a", "pod": "p"}, PodKey("a", "p"), id="the-target"),
         pytest.param(
-            {"namespace": "gpu", "pod": "dcgm-x", "exported_namespace": "llm", "exported_pod": "vllm-0"},
+            {"namespace": "gpu-operator", "pod": "dcgm-x", "exported_namespace": "llm", "exported_pod": "vllm-0"},
             PodKey("llm", "vllm-0"),
             id="the-workload-wins-over-the-exporter",
         ),
@@ -115,7 +121,23 @@ def test_each_pod_is_read_under_its_newest_name():
     ],
 )
 def test_attribution(labels, expected):
-    assert pod_of(labels) == expected
+    assert labels_of(labels).pod == expected
+
+
+def test_a_tenants_page_that_names_anothers_pod_is_its_own():
+    """Any page may carry pod= and namespace=, which Prometheus moves to exported_*: only exporters are believed."""
+    liar = labels_of({"namespace": "b", "pod": "p", "exported_namespace": "llm", "exported_pod": "vllm-0", "UUID": "G"})
+    assert (liar.pod, liar.exporter) == (PodKey("b", "p"), None)
+    assert liar.own == {"exported_namespace": "llm", "exported_pod": "vllm-0", "UUID": "G"}
+    its_own = labels_of({"namespace": "b", "pod": "p", "exported_pod": "q"})
+    assert (its_own.pod, its_own.exporter) == (PodKey("b", "q"), PodKey("b", "p"))
+
+
+def test_a_row_of_no_pod_says_its_namespace():
+    """Or it would belong to nobody, and every namespace could read it."""
+    rows = [{"metric": {"namespace": "llm", "queue": "q"}, "value": [NOW, "7"]}]
+    (series,) = found(rows).series
+    assert (series.pod, namespace_of(series)) == (None, "llm")
 
 
 def test_pods_that_do_not_exist_are_dropped_and_series_of_no_pod_stay():
@@ -124,23 +146,23 @@ def test_pods_that_do_not_exist_are_dropped_and_series_of_no_pod_stay():
 
 
 def test_an_idle_gpu_is_not_the_exporters():
-    busy = row(90, namespace="gpu", pod="dcgm-x", exported_namespace="llm", exported_pod="vllm-0", gpu="0")
-    idle = row(0, namespace="gpu", pod="dcgm-x", gpu="1")
+    busy = row(90, namespace="gpu-operator", pod="dcgm-x", exported_namespace="llm", exported_pod="vllm-0", gpu="0")
+    idle = row(0, namespace="gpu-operator", pod="dcgm-x", gpu="1")
     exporters = exporters_in(parsed([busy, idle]).rows)
-    assert exporters == {PodKey("gpu", "dcgm-x")}
+    assert exporters == {PodKey("gpu-operator", "dcgm-x")}
     assert [one.pod.name for one in found([busy, idle], exporters=exporters).series] == ["vllm-0"]
 
 
 def test_a_node_with_only_idle_gpus_is_known_by_its_exporters_labels():
-    pods = {PodKey("gpu", "dcgm-x"): PodInfo(labels={"app": "nvidia-dcgm-exporter"})}
-    idle = row(0, namespace="gpu", pod="dcgm-x", gpu="1")
+    pods = {PodKey("gpu-operator", "dcgm-x"): PodInfo(labels={"app": "nvidia-dcgm-exporter"})}
+    idle = row(0, namespace="gpu-operator", pod="dcgm-x", gpu="1")
     assert found([idle], pods=pods, is_gpu_exporter=True).series == []
     assert len(found([idle], pods=pods).series) == 1
 
 
 def test_a_gpu_that_two_pods_share_is_nobodys():
     """Time sharing: each pod's line shows the whole GPU."""
-    whole = {"namespace": "gpu", "pod": "dcgm-x", "exported_namespace": "llm", "UUID": "GPU-1"}
+    whole = {"namespace": "gpu-operator", "pod": "dcgm-x", "exported_namespace": "llm", "UUID": "GPU-1"}
     shared = [row(90, **whole, exported_pod=name) for name in ("vllm-0", "vllm-1")]
     alone = row(50, **{**whole, "UUID": "GPU-2"}, exported_pod="vllm-0")
     series = found([*shared, alone], Query("x[120s]"), metric="DCGM_FI_DEV_GPU_UTIL").series

@@ -27,8 +27,8 @@ from adapter.sources.kubernetes.api import ApiError
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
-NAME = "leadtime-adapter.leadtime.svc"
-SECRET = "/api/v1/namespaces/leadtime/secrets/leadtime-adapter-serving"  # noqa: S105
+NAME = "leadtime-adapter.leadtime-system.svc"
+SECRET = "/api/v1/namespaces/leadtime-system/secrets/leadtime-adapter-serving"  # noqa: S105
 SERVICES = [f"/apis/apiregistration.k8s.io/v1/apiservices/{name}" for name in NAMES]
 
 
@@ -155,7 +155,7 @@ class TestLineage:
     def test_it_begins_with_a_ca_and_a_certificate_for_the_service(self) -> None:
         lineage = begun()
         assert verifies(lineage.pair, lineage.bundle, NOW_NS)
-        assert not verifies(lineage.pair, lineage.bundle, NOW_NS, "other.leadtime.svc")
+        assert not verifies(lineage.pair, lineage.bundle, NOW_NS, "other.leadtime-system.svc")
         assert following(lineage, NOW_NS) is None
 
     def test_a_certificate_is_renewed_when_a_third_of_its_span_is_left(self) -> None:
@@ -251,7 +251,7 @@ def cluster(*, ours: tuple[str, ...] = NAMES, insecure: bool = False) -> FakeObj
     api = FakeObjectApi()
     for path, name in zip(SERVICES, NAMES, strict=True):
         service = "leadtime-adapter" if name in ours else "keda-operator-metrics-apiserver"
-        spec: dict[str, Any] = {"service": {"namespace": "leadtime", "name": service}}
+        spec: dict[str, Any] = {"service": {"namespace": "leadtime-system", "name": service}}
         api.add(
             path, {"metadata": {"name": name}, "spec": spec | ({"insecureSkipTLSVerify": True} if insecure else {})}
         )
@@ -360,7 +360,7 @@ class TestSelfManaged:
         one = replica(api, HandClock())
         await one.sync()
         assert bundles(api)[2] == b""
-        assert "v1beta1.external.metrics.k8s.io leads to leadtime/keda-operator-metrics-apiserver" in one.fault
+        assert "v1beta1.external.metrics.k8s.io leads to leadtime-system/keda-operator-metrics-apiserver" in one.fault
         assert one.current is not None
 
     async def test_an_api_service_that_does_not_exist_is_no_fault(self) -> None:
@@ -418,7 +418,7 @@ class TestSelfManaged:
         one = replica(api, HandClock())
         await one.sync()
         assert one.current is None
-        assert "Secret leadtime/leadtime-adapter-serving: data: must be base64" in one.fault
+        assert "Secret leadtime-system/leadtime-adapter-serving: data: must be base64" in one.fault
         assert api.objects[SECRET]["data"] == {"ca.crt": "!"}
 
     async def test_it_syncs_each_minute_and_sooner_after_a_failure(self) -> None:

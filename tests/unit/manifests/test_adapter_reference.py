@@ -27,17 +27,24 @@ sections are for. A key that is not known, or a value out of its range, ends the
 This page is written from the code: `LEADTIME_WRITE_REFERENCE=1 pytest tests/unit/manifests/test_adapter_reference.py`.
 """
 TITLES = {  # class -> where it stands in a file, in the order of the page
-    "HttpLimits": "`server`: limits",
+    "AdapterSettings": "The configuration file",
+    "ServerSettings": "`server`",
+    "HttpLimits": "`server.http`",
     "ServingCertificateSettings": "`servingCertificate`",
     "AuthenticationSettings": "`authentication`",
     "AuthorizationSettings": "`authorization`",
+    "DiscoverySettings": "`discovery`",
     "KubernetesSettings": "`discovery.kubernetes`",
     "PageSettings": "`discovery.kubernetes.pages[]`",
+    "SourceSettings": "`sources[]`",
     "ScrapeSettings": "`sources[].scrape`",
     "PrometheusSettings": "`sources[].prometheus`",
     "CloudMonitoringSettings": "`sources[].cloudMonitoring`",
-    "OnDemandSettings": "Metrics on demand",
+    "OnDemandSettings": "`onDemand`",
+    "TenancySettings": "`tenancy`",
+    "CrossNamespace": "`tenancy.crossNamespace[]`",
     "PassThroughSettings": "`passThrough`",
+    "PlaceSettings": "`place`",
     "RulesDocument": "A file of rules",
     "RuleSection": "`rules[]`",
     "LatestSection": "`rules[].latest`",
@@ -59,14 +66,15 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert REFERENCE.read_text(encoding="utf-8") == text, "write it anew: LEADTIME_WRITE_REFERENCE=1 pytest, this file"
 
 
-def test_every_field_says_what_it_means() -> None:
-    """Of one name only the form may do without: `series` of a rate says all."""
+def test_every_section_has_its_place_and_every_field_of_the_configuration_says_what_it_means() -> None:
+    """Rules' sections may leave it to the form: `series` of a rate says all."""
+    assert [section.__name__ for section in sections()] == list(TITLES)
     silent = {
         f"{section.__name__}.{name}"
         for section in sections()
-        if section.__name__.endswith("Settings")
-        for name in section.model_fields
-        if name not in meanings(section)
+        if not section.__name__.endswith(("Section", "Document"))
+        for name in rows(section)
+        if not rows(section)[name][2] and name not in ("apiVersion", "kind")
     }
     assert silent == set()
 
@@ -91,21 +99,24 @@ def sections() -> list[type[Section]]:
 
 def chapter(section: type[Section]) -> str:
     """The section's own sentence, then a row for each field."""
+    about = one_line(inspect.cleandoc(section.__doc__ or ""))
+    title = TITLES.get(section.__name__, f"`{section.__name__}`")
+    lines = [f"| `{key}` | {' | '.join(cells)} |" for key, cells in rows(section).items()]
+    table = "\n".join(["| field | takes | default | meaning |", "|---|---|---|---|", *lines])
+    return f"\n## {title}\n\n{escaped(about)}\n\n{table}\n"
+
+
+def rows(section: type[Section]) -> dict[str, tuple[str, str, str]]:
+    """Field, as it is typed -> what it takes, its default, what it means."""
     schema = section.model_json_schema(by_alias=True)
-    required = schema.get("required", ())
     said = meanings(section)
-    rows = []
+    found = {}
     for name, field in section.model_fields.items():
         key = field.alias or name
         takes = schema["properties"][key]
-        default = "required" if key in required else shown(field.get_default(call_default_factory=True))
-        rows.append(
-            f"| `{key}` | {form(takes, schema)} | {default} | {said.get(name) or inner_docstring(takes, schema)} |"
-        )
-    about = one_line(inspect.cleandoc(section.__doc__ or ""))
-    title = TITLES.get(section.__name__, f"`{section.__name__}`")
-    table = "\n".join(["| field | takes | default | meaning |", "|---|---|---|---|", *rows])
-    return f"\n## {title}\n\n{escaped(about)}\n\n{table}\n"
+        default = shown(field.get_default(call_default_factory=True)) if key not in schema.get("required", ()) else ""
+        found[key] = (form(takes, schema), default or "required", said.get(name) or inner_docstring(takes, schema))
+    return found
 
 
 def meanings(section: type[Section]) -> dict[str, str]:
@@ -175,8 +186,17 @@ def shown(value: Any) -> str:
     if value is None or value in ((), {}, ""):
         return "none"
     if isinstance(value, Section):
-        value = value.model_dump(by_alias=True, mode="json")
+        value = told(value)
+        if not value:
+            return "its defaults"
+    if isinstance(value, tuple):
+        value = [told(each) if isinstance(each, Section) else each for each in value]
     return f"`{json.dumps(value, default=str)}`"
+
+
+def told(section: Section) -> dict[str, Any]:
+    """What was set, as it is typed: the rest has its default."""
+    return section.model_dump(by_alias=True, mode="json", exclude_unset=True)
 
 
 def one_line(text: str) -> str:

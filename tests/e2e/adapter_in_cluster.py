@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -44,7 +45,7 @@ class Adapter:
         self.replicas: list[Replica] = []
         self.service = ServiceProxy(lambda: [replica.port for replica in self.replicas if replica.prober.ready])
         applied = plane.api.apply(without_pod_network(objects, self.service.port))
-        self.deployment = one(applied, "Deployment")
+        self.deployment, self._service = one(applied, "Deployment"), one(applied, "Service")
         self.namespace: str = self.deployment["metadata"]["namespace"]
         self.api_services = [item["metadata"]["name"] for item in applied if item["kind"] == "APIService"]
         self._made = 0
@@ -63,7 +64,13 @@ class Adapter:
         return replica
 
     def wait_available(self, *, timeout_seconds: float = 30.0) -> None:
-        """Until the API server has called every APIService with success."""
+        """Until the API server has called every APIService with success.
+
+        In a cluster a Ready pod becomes an endpoint of the Service, and that makes the API server look again; here the
+        Service is touched instead.
+        """
+        touched = {"metadata": {"annotations": {"ready-replicas": str(sum(one.prober.ready for one in self.replicas))}}}
+        self.plane.api.merge(self.plane.api.path_of(self._service), touched)
         for name in self.api_services:
             path = f"/apis/apiregistration.k8s.io/v1/apiservices/{name}"
             self.plane.api.wait(path, is_available, timeout_seconds=timeout_seconds)
@@ -93,8 +100,7 @@ class Replica:
         self._plane, self._namespace = adapter.plane, adapter.namespace
         self._pod: Object = adapter.deployment["spec"]["template"]["spec"]
         (self._container,) = self._pod["containers"]
-        self._folder = adapter.plane.folder / name
-        self._folder.mkdir()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=adapter.plane.folder))
         self._mounts = [*mounts_of(self._container, self._pod, self._volumes()), self._credentials()]
 
     @property

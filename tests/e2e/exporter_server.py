@@ -1,0 +1,216 @@
+"""The process that answers for every pod of a cluster: by the address and port that a connection came to.
+
+Run by exporter_process.py: python exporter_server.py KUBECONFIG CONTROL_PORT. It watches the cluster's pods itself.
+Commands come as JSON to POST /command on the control port of the loopback; GET /state tells how things are.
+"""
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+from exporter_pages import at_time, gpu_samples, page_text, without_numbers
+from exporter_script import ScriptedLoad
+from gpu_cluster import SYSTEMS
+from kube_api import Object
+from kube_watch import KubeWatch
+from pod_view import PodView
+
+POD_ADDRESSES = "127.64."
+FOLLOW_SECONDS = 0.1
+HANGS_SECONDS = 300.0  # longer than any client waits
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SYSTEM_AT = {(one.port, one.path): name for name, one in SYSTEMS.items()}
+
+Workload = tuple[str, str]
+"""Namespace and name."""
+
+
+class Load(Protocol):
+    """What the pods of one workload show: ScriptedLoad or FleetLoad."""
+
+    def follow(self, pods: Sequence[PodView], now_seconds: float) -> None: ...
+    def page(self, system: str, pod: PodView) -> str | None: ...
+    def gpu_series(self, pod: PodView) -> Mapping[str, float]: ...
+    def state(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """kind: refuse (the connection is dropped), hang (no answer), error (500), slow (by seconds), nan (every value),
+    frozen (the page as it was, with its time). since_ms: Unix milliseconds."""
+
+    kind: str
+    seconds: float
+    since_ms: int
+
+
+class Pods:
+    """The cluster's pods, as a thread sees them."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._by_uid: dict[str, PodView] = {}
+        self._lock = threading.Lock()
+        self.synced = KubeWatch(kubeconfig, "/api/v1/pods", self._changed).synced
+
+    def all(self) -> list[PodView]:
+        """The oldest first."""
+        with self._lock:
+            return sorted(self._by_uid.values(), key=lambda pod: pod.age_order)
+
+    def _changed(self, change: str, pod: Object) -> None:
+        with self._lock:
+            if change == "DELETED":
+                self._by_uid.pop(pod["metadata"]["uid"], None)
+            else:
+                self._by_uid[pod["metadata"]["uid"]] = PodView.of(pod)
+
+
+class Exporter:
+    """loads: by workload. faults: by workload, of all its pods or of one (the name; else "")."""
+
+    def __init__(self, pods: Pods) -> None:
+        self.pods = pods
+        self.loads: dict[Workload, Load] = {}
+        self.faults: dict[tuple[Workload, str], Fault] = {}
+        self.pages_served = 0
+        self._frozen: dict[str, str] = {}  # pod name -> its page when it froze
+
+    async def follow(self) -> None:
+        """Let every load follow the pods, for ever."""
+        while True:
+            pods = self.pods.all()
+            for (namespace, app), load in self.loads.items():
+                load.follow([pod for pod in pods if (pod.namespace, pod.app) == (namespace, app)], time.monotonic())
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """One scrape."""
+        assert request.transport
+        address, port = request.transport.get_extra_info("sockname")[:2]
+        system = _SYSTEM_AT.get((port, request.path))
+        pod = next((pod for pod in self.pods.all() if pod.address == address and not pod.ending), None)
+        if not address.startswith(POD_ADDRESSES) or pod is None or system is None:
+            return _dropped(request)
+        workload = (pod.namespace, pod.app)
+        fault = self.faults.get((workload, pod.name)) or self.faults.get((workload, ""))
+        text = self._page(system, pod)
+        if text is None:
+            return _dropped(request)
+        match fault:
+            case Fault("refuse"):
+                return _dropped(request)
+            case Fault("hang"):
+                await asyncio.sleep(HANGS_SECONDS)
+            case Fault("slow"):
+                await asyncio.sleep(fault.seconds)
+            case Fault("error"):
+                return web.Response(status=500, text="the exporter failed")
+            case Fault("nan"):
+                text = without_numbers(text)
+            case Fault("frozen"):
+                text = at_time(self._frozen.setdefault(pod.name, text), fault.since_ms)
+        self.pages_served += 1
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    def command(self, told: dict[str, Any]) -> None:
+        """Raises KeyError, TypeError or ValueError for what cannot be."""
+        workload: Workload = (told["namespace"], told["app"])
+        match told["do"]:
+            case "show":
+                load = self.loads.setdefault(workload, ScriptedLoad())
+                if not isinstance(load, ScriptedLoad):
+                    raise ValueError(f"{workload}: was driven by the simulator, must be scripted from the start")
+                load.tell(told["series"])
+            case "simulate":
+                from exporter_fleet import FleetLoad  # noqa: PLC0415 - it compiles the engine: only where it is used
+
+                self.loads[workload] = FleetLoad(**told["options"])
+            case "demand":
+                load = self.loads[workload]
+                assert not isinstance(load, ScriptedLoad)
+                load.tell(**told["demand"])  # type: ignore[attr-defined]
+            case "fail":
+                now_ms = time.time_ns() // 1_000_000
+                self.faults[workload, told["pod"]] = Fault(told["fault"], told["seconds"], now_ms)
+            case "heal":
+                self.faults = {key: fault for key, fault in self.faults.items() if key[0] != workload}
+                self._frozen.clear()
+            case "forget":
+                self.loads.pop(workload, None)
+            case unknown:
+                raise ValueError(f"do: was {unknown!r}, must be show, simulate, demand, fail, heal or forget")
+
+    def state(self) -> dict[str, Any]:
+        pods = {f"{pod.namespace}/{pod.name}": f"{pod.stage} {pod.address}" for pod in self.pods.all()}
+        loads = {"/".join(workload): load.state() for workload, load in self.loads.items()}
+        return {"pods": pods, "loads": loads, "pagesServed": self.pages_served}
+
+    def _page(self, system: str, pod: PodView) -> str | None:
+        if system != "dcgm":
+            load = self.loads.get((pod.namespace, pod.app))
+            return load.page(system, pod) if load else None
+        on_node = [one for one in self.pods.all() if one.node == pod.node and one.running and not one.ending]
+        samples = [
+            sample
+            for one in on_node
+            if (load := self.loads.get((one.namespace, one.app)))
+            for sample in gpu_samples(
+                load.gpu_series(one), namespace=one.namespace, pod=one.name, container=one.container, node=one.node
+            )
+        ]
+        return page_text(sorted(samples, key=lambda sample: sample[0]))
+
+
+def _dropped(request: web.Request) -> web.StreamResponse:
+    """The connection ends without an answer, as nobody listens where no server runs."""
+    assert request.transport
+    request.transport.abort()
+    return web.Response()
+
+
+async def serve(kubeconfig: Path, control_port: int) -> None:
+    pods = Pods(kubeconfig)
+    exporter = Exporter(pods)
+    pages = web.Application()
+    pages.router.add_get("/{path:.*}", exporter.answer)
+    for port in sorted({one.port for one in SYSTEMS.values()}):
+        await _listen(pages, "0.0.0.0", port)  # noqa: S104 - only loopback addresses are answered
+    await _listen(_control(exporter), "127.0.0.1", control_port)
+    await exporter.follow()
+
+
+def _control(exporter: Exporter) -> web.Application:
+    async def command(request: web.Request) -> web.Response:
+        try:
+            exporter.command(await request.json())
+        except (KeyError, TypeError, ValueError) as error:
+            return web.Response(status=400, text=f"{type(error).__name__}: {error}")
+        return web.Response()
+
+    async def state(_: web.Request) -> web.Response:
+        return web.json_response(exporter.state(), status=200 if exporter.pods.synced.is_set() else 503)
+
+    application = web.Application()
+    application.router.add_post("/command", command)
+    application.router.add_get("/state", state)
+    return application
+
+
+async def _listen(application: web.Application, host: str, port: int) -> None:
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    except OSError as failure:  # such as a port that another program has
+        sys.exit(f"error: {failure}")

@@ -1,0 +1,141 @@
+"""Workloads on GPUs, as people write them: nodes, Deployments, StatefulSets and DCGM exporters; how their pods start.
+
+kwok plays the pods (stages.yaml, gpu_stages.yaml). A pod's start is Pending while its image is pulled, then Running
+and not Ready while its model is loaded, then Ready. Each pod has an address of its own in the loopback range, where
+exporter_process.py answers for it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from control_plane import STAGES
+from kube_api import Object
+from pod_view import APP_LABEL
+
+GPU_STAGES = (STAGES, Path(__file__).with_name("gpu_stages.yaml"))
+"""For ControlPlane.start(stages=)."""
+
+DCGM_NAMESPACE = "gpu-operator"  # where NVIDIA installs its exporter, and one that the adapter believes
+NEVER_SECONDS = 86_400.0  # of a pull that no test waits for
+_PULL, _LOAD = "e2e.leadtime.dev/pull", "e2e.leadtime.dev/load"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A serving system. port: of its metrics page, by its own documentation. container: its name in the pod.
+
+    annotated: the adapter does not know it; annotations of the pod say where the page is.
+    """
+
+    image: str
+    port: int
+    port_name: str
+    path: str = "/metrics"
+    container: str = "inference-server"
+    on_gpu: bool = True
+    annotated: bool = False
+
+
+SYSTEMS: Mapping[str, System] = {
+    "vllm": System("vllm/vllm-openai:v0.12.0", 8000, "http"),
+    "nim": System("nvcr.io/nim/meta/llama-3.1-8b-instruct:1.8", 8000, "http", path="/v1/metrics"),
+    "triton": System("nvcr.io/nvidia/tritonserver:25.10-py3", 8002, "metrics"),
+    "torchserve": System("pytorch/torchserve:0.12.0-gpu", 8082, "metrics"),
+    "dcgm": System("nvcr.io/nvidia/k8s/dcgm-exporter:4.4.1-4.6.0-ubuntu22.04", 9400, "metrics", container="exporter"),
+    # A queue of prompts outside the model servers: what is known about load while there is no replica.
+    "broker": System(
+        "rabbitmq:4-management",
+        15692,
+        "prometheus",
+        container="broker",
+        on_gpu=False,
+        annotated=True,
+    ),
+}
+
+
+def gpu_nodes(count: int, *, gpus: int = 8, pool: str = "gpu") -> list[Object]:
+    """Nodes POOL-0, POOL-1 ..., with their capacity; kwok makes them Ready."""
+    capacity = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    labels = {"kubernetes.io/os": "linux", "cloud.google.com/gke-accelerator": "nvidia-l4"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": f"{pool}-{number}", "labels": labels},
+            "status": {"capacity": capacity, "allocatable": capacity},
+        }
+        for number in range(count)
+    ]
+
+
+def workload(
+    namespace: str,
+    name: str,
+    system: str,
+    *,
+    kind: Literal["Deployment", "StatefulSet"] = "Deployment",
+    replicas: int = 1,
+    pull_seconds: float = 0.0,
+    load_seconds: float = 0.0,
+) -> Object:
+    """A Deployment or StatefulSet of a system (a key of SYSTEMS), one GPU a pod, one CPU asked for.
+
+    pull_seconds: how long a pod is Pending once it is scheduled. load_seconds: how long it then is not Ready.
+    """
+    labels = {APP_LABEL: name}
+    spec: Object = {
+        "replicas": replicas,
+        "selector": {"matchLabels": labels},
+        "template": {
+            "metadata": {"labels": labels, "annotations": _annotations(system, pull_seconds, load_seconds)},
+            "spec": {"containers": [_container(system)]},
+        },
+    }
+    if kind == "StatefulSet":
+        spec |= {"serviceName": name, "podManagementPolicy": "Parallel"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": spec,
+    }
+
+
+def service(namespace: str, name: str, system: str) -> Object:
+    """The Service over a workload's pods."""
+    ports = [{"name": "http", "port": 80, "targetPort": SYSTEMS[system].port_name}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {APP_LABEL: name}, "ports": ports},
+    }
+
+
+def dcgm_exporter(node: str) -> Object:
+    """The pod that a DCGM exporter's DaemonSet would put on this node."""
+    name = f"dcgm-exporter-{node}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": DCGM_NAMESPACE, "labels": {APP_LABEL: "dcgm-exporter"}},
+        "spec": {"nodeName": node, "containers": [_container("dcgm", asks_for_gpu=False)]},
+    }
+
+
+def _annotations(system: str, pull_seconds: float, load_seconds: float) -> Object:
+    one = SYSTEMS[system]
+    page = {"prometheus.io/scrape": "true", "prometheus.io/port": str(one.port)} if one.annotated else {}
+    return page | {_PULL: f"{pull_seconds:g}s", _LOAD: f"{load_seconds:g}s"}
+
+
+def _container(system: str, *, asks_for_gpu: bool = True) -> Object:
+    one = SYSTEMS[system]
+    resources: Object = {"requests": {"cpu": "1"}}
+    if one.on_gpu and asks_for_gpu:
+        resources["limits"] = {"nvidia.com/gpu": "1"}
+    ports = [{"name": one.port_name, "containerPort": one.port}]
+    return {"name": one.container, "image": one.image, "ports": ports, "resources": resources}
