@@ -50,9 +50,8 @@ lint: setup ## ruff, mypy --strict, the import contracts
 bench: setup ## measure: one table per benchmark
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit $$?; done
 
-e2e: setup ## tests against a real control plane (none yet)
-	@if ls tests/e2e/test_*.py >/dev/null 2>&1; then $(BIN)/python -m pytest tests/e2e; \
-	else echo "e2e: there are no tests against a real control plane yet" >&2; exit 1; fi
+e2e: setup ## tests against a real control plane (needs Go; the first run builds it, about 20 minutes)
+	@$(BIN)/python -m pytest tests/e2e
 
 lock: ## resolve the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

@@ -48,6 +48,7 @@ class Collector:
         self._choices: dict[str, Choice] = {}
         self._rules: dict[str, Rule] = {}
         self._asked: dict[str, Mapping[str, Rule]] = {}
+        self._answered: dict[str, Mapping[str, Rule]] = {}
         self._serving: dict[str, Collection[PodKey]] = {}
 
     @property
@@ -72,6 +73,10 @@ class Collector:
         for those that are still the same: a series says nothing of the rule that it was worked out by."""
         self._asked[source] = self._rules
         return self.rules
+
+    def has_answered(self, source: str, rule: Rule) -> bool:
+        """Whether the source's last good collection was asked for this very rule."""
+        return self._answered.get(source, {}).get(rule.name) == rule
 
     def tables(self, rule: str) -> Mapping[str, Table]:
         """Source -> its last table of the rule."""
@@ -111,7 +116,7 @@ class Collector:
         for name, failure in reading.failures.items():
             self.failures[source, name] = str(failure)
             self.notes[source, failure.reason] += 1
-        asked = self._asked.pop(source, self._rules)
+        asked = self._answered[source] = self._asked.pop(source, self._rules)
         unread = self._newly_unread(source, reading, pods)
         for name, rule in self._rules.items():
             if asked.get(name) != rule:
@@ -174,7 +179,7 @@ def _expected(unread: Sequence[PodKey], series: Sequence[Series], pods: Pods, no
 
 
 def _workload(pod: PodKey | None, pods: Pods) -> Hashable:
-    """What tells pods of one workload from others: the topmost owner, else their labels; None where neither is known."""
+    """What tells one workload's pods from others: the topmost owner, else their labels; None where neither is known."""
     if pod is None:
         return None
     info = pods[pod]

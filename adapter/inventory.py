@@ -1,6 +1,7 @@
 """Which pods exist and where their pages are: followed in the cluster, or read from a file."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,8 @@ from adapter.errors import BadInput
 from adapter.sources.kubernetes.discovery import KubernetesDiscovery
 from adapter.sources.pods import Pods
 from adapter.sources.targets import BadTargets, TargetSet, TargetsFile
+
+logger = logging.getLogger(__name__)
 
 
 class Inventory(Protocol):
@@ -79,6 +82,7 @@ class ClusterInventory:
     def __init__(self, discovery: KubernetesDiscovery) -> None:
         self.on_change: Callable[[], None] = lambda: None
         self._discovery = discovery
+        self._noted: Mapping[str, int] = {}
         discovery.on_pods_changed = lambda: self.on_change()
 
     @property
@@ -101,6 +105,9 @@ class ClusterInventory:
 
     async def refresh(self) -> None:
         self.on_change()  # a burst that is not yet told is known by the time of a collection
+        before, self._noted = self._noted, self.notes
+        for note in self._noted.keys() - before.keys():
+            logger.warning("discovery cannot follow: pods=%d: %s", self._noted[note], note)
 
     async def run(self) -> None:
         await self._discovery.run()

@@ -54,7 +54,7 @@ class SourceStatus:
             return f"source {name} is not available: {self._collector.unavailable[name]}", True
         if (name, rule.name) in self._collector.failures:
             return f"source {name}: {self._collector.failures[name, rule.name]}", True
-        if self._loops[name].health.collections == 0:
+        if not self._collector.has_answered(name, rule):  # it has only started, or the rule is new
             return f"source {name} has not been asked yet", True
         return f"source {name} gives no series of it", False
 

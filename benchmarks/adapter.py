@@ -22,17 +22,19 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from metrics_adapter import scale
-from metrics_adapter.agreement import METRIC, Agreement, Disagreement, check
+from metrics_adapter.agreement import METRIC, Agreement, check
 from metrics_adapter.fleet import EVERY_POD, Fleet, external_target, pods_target
 from metrics_adapter.load import LoadFailed
 from metrics_adapter.processes import machine
-from metrics_adapter.report import agreement_lines, as_json, result_lines, scale_lines, targets
-from metrics_adapter.rounds import Case, Result, run_case
+from metrics_adapter.prometheus import SCRAPE_INTERVAL_SECONDS, Prometheus
+from metrics_adapter.report import Figures, agreement_lines, result_lines, scale_lines
+from metrics_adapter.rounds import Case, run_case
 from metrics_adapter.sides import AnswerRefused, Side
-from metrics_adapter.stage import SOURCE_INTERVAL_SECONDS, Stage, StartFailed, Unavailable, stage
+from metrics_adapter.stage import Stage, StartFailed, Unavailable, stage
 
 PEERS = ("prometheus-adapter", "keda")
 PODS_EACH = 10
@@ -41,83 +43,77 @@ PARTS = ("peers", "scale")
 
 def main() -> int:
     arguments = _arguments()
-    fleet = Fleet(namespace="llm", workloads=arguments.pods // PODS_EACH, pods_each=PODS_EACH)
-    about = {**machine(), "python": platform.python_version()}
-    sides: list[Side] = []
-    agreements: dict[str, Agreement] = {}
-    results: list[Result] = []
-    scales: list[scale.Scale] = []
+    figures = Figures(machine={**machine(), "python": platform.python_version()})
     try:
         with stage() as on:
             if "peers" in arguments.parts:
-                sides, agreements, results = _beside_peers(on, fleet, arguments, about)
+                _beside_peers(on, arguments, figures)
             if "scale" in arguments.parts:
-                scales = _at_scale(on, arguments)
+                _at_scale(on, arguments, figures)
     except Unavailable as reason:
         _say(f"adapter: cannot be measured here: {reason}")
         return 1
-    except (AnswerRefused, Disagreement, LoadFailed, StartFailed, TimeoutError) as reason:
+    except (AnswerRefused, LoadFailed, StartFailed, TimeoutError) as reason:
         _say(f"adapter: FAILED: {reason}")
         return 1
-    return _verdict(arguments, about, sides, agreements, results, scales)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures.as_json(), indent=2) + "\n")
+    if figures.faults:
+        _say(f"\nFAILED: {figures.faults} answers were not 2xx, or stale")
+    _say(f"\ntargets: {'MISSED: ' + '; '.join(figures.missed) if figures.missed else 'met'}")
+    return 1 if figures.missed or figures.faults else 0
 
 
-def _beside_peers(
-    on: Stage, fleet: Fleet, arguments: argparse.Namespace, about: dict[str, object]
-) -> tuple[list[Side], dict[str, Agreement], list[Result]]:
+def _beside_peers(on: Stage, arguments: argparse.Namespace, figures: Figures) -> None:
+    fleet = Fleet(namespace="llm", workloads=arguments.pods // PODS_EACH, pods_each=PODS_EACH)
     with on.pods(fleet):
-        one = on.start_prometheus(fleet)
-        about["prometheus"] = one.version()
-        source = {"prometheus": {"url": one.url, "intervalSeconds": SOURCE_INTERVAL_SECONDS}}
-        sides = [on.start_leadtime(source)]
+        prometheus = on.start_prometheus(fleet, SCRAPE_INTERVAL_SECONDS)
+        url = prometheus.url
+        sides = [on.start_leadtime({"prometheus": {"url": url, "intervalSeconds": SCRAPE_INTERVAL_SECONDS}})]
         for peer in arguments.peers:
             try:
-                sides.append(on.start_keda(fleet, one.url) if peer == "keda" else on.start_prometheus_adapter(one.url))
+                sides.append(on.start_keda(fleet, url) if peer == "keda" else on.start_prometheus_adapter(url))
             except Unavailable as reason:
                 _say(f"LEFT OUT: {reason}")
-        versions = ", ".join(f"{side.name} {side.version}" for side in sides)
-        _say(f"{fleet.pods} pods; {versions}; Prometheus {about['prometheus']}; {about['cpu']}, {about['cores']} cores")
-        agreements = _agreed(on, fleet, sides, one)
+        figures.versions = {side.name: side.version for side in sides} | {"Prometheus": prometheus.version()}
+        versions = ", ".join(f"{name} {version}" for name, version in figures.versions.items())
+        _say(f"{fleet.pods} pods; {versions}; {figures.machine['cpu']}, {figures.machine['cores']} cores")
+        figures.agreements = _agreed(on, fleet, sides, prometheus)
         sides.append(on.start_bare_aiohttp())
         for side in sides:
             side.pause()
-        results = []
         for case in _cases(fleet, sides, quick=arguments.quick):
-            results += run_case(
+            figures.results += run_case(
                 case,
                 sides,
                 client=on.client,
-                prometheus=on.prometheus_group,
-                api_server=on.api_server,
+                around=on.around,
                 rounds=arguments.rounds,
                 seconds=arguments.seconds,
                 tell=_say,
             )
-        for name in ("leadtime", "prometheus-adapter", "keda-adapter", "keda-operator", "bare-aiohttp", "prometheus"):
-            on.stop(name)
-    return sides, agreements, results
+        on.stop(*(side.name for side in sides), "keda-operator", "prometheus")
+    for line in (*result_lines(figures.results), *(one.text() for one in figures.ratios)):
+        _say(line)
 
 
-def _agreed(on: Stage, fleet: Fleet, sides: Sequence[Side], one: object) -> dict[str, Agreement]:
+def _agreed(on: Stage, fleet: Fleet, sides: Sequence[Side], prometheus: Prometheus) -> dict[str, Agreement]:
     """Twice, with other values on the pages the second time: nobody may answer from a memory that is too long."""
-    agreements = {}
+    agreements: dict[str, Agreement] = {}
+
+    def agrees(side: Side) -> bool:
+        agreements[side.name] = check(side, fleet, on.generation, prometheus)
+        return True
+
     for again in (False, True):
         if again:
             on.new_generation()
-            on.wait_for_values(one, fleet)  # type: ignore[arg-type]
+            on.wait_for_values(prometheus, fleet)
         for side in sides:
-            side.wait_until(lambda side=side: _checked(agreements, side, on, fleet, one), "the pods' values")
+            side.wait_until(partial(agrees, side), "the pods' values")
     for line in agreement_lines(agreements):
         _say(line)
     return agreements
-
-
-def _checked(agreements: dict[str, Agreement], side: Side, on: Stage, fleet: Fleet, one: object) -> bool:
-    try:
-        agreements[side.name] = check(side, fleet, on.generation, one)  # type: ignore[arg-type]
-    except Disagreement as error:  # it may not have seen the new pages yet; waited for within limits
-        raise AnswerRefused(str(error)) from error
-    return True
 
 
 def _cases(fleet: Fleet, sides: Sequence[Side], *, quick: bool) -> list[Case]:
@@ -140,49 +136,20 @@ def _cases(fleet: Fleet, sides: Sequence[Side], *, quick: bool) -> list[Case]:
     return cases[:2] if quick else cases
 
 
-def _at_scale(on: Stage, arguments: argparse.Namespace) -> list[scale.Scale]:
+def _at_scale(on: Stage, arguments: argparse.Namespace, figures: Figures) -> None:
     fleet = scale.FLEET
     _say(f"\n{fleet.pods * 10:,} series on {fleet.pods:,} pods of the API server, 10,000 different requests in turn")
     seconds = 30.0 if arguments.quick else 60.0
     with on.pods(fleet):
-        scrape = {"scrape": {"intervalSeconds": scale.SCRAPE_INTERVAL_SECONDS}}
-        scales = [scale.run_scale(on, scrape, seconds=seconds, tell=_say)]
+        scrape = {"scrape": {"intervalSeconds": scale.INTERVAL_SECONDS}}
+        figures.scales.append(scale.run_scale(on, scrape, seconds=seconds, tell=_say))
         if not arguments.quick:
-            one = on.start_prometheus(fleet)
-            source = {"prometheus": {"url": one.url, "intervalSeconds": scale.SCRAPE_INTERVAL_SECONDS}}
-            scales.append(scale.run_scale(on, source, seconds=seconds, tell=_say))
+            url = on.start_prometheus(fleet, scale.INTERVAL_SECONDS).url
+            source = {"prometheus": {"url": url, "intervalSeconds": scale.INTERVAL_SECONDS}}
+            figures.scales.append(scale.run_scale(on, source, seconds=seconds, tell=_say))
             on.stop("prometheus")
-    return scales
-
-
-def _verdict(
-    arguments: argparse.Namespace,
-    about: dict[str, object],
-    sides: Sequence[Side],
-    agreements: dict[str, Agreement],
-    results: Sequence[Result],
-    scales: Sequence[scale.Scale],
-) -> int:
-    for line in result_lines(results):
+    for line in scale_lines(figures.scales):
         _say(line)
-    ratios = targets(results)
-    if ratios:
-        _say("\nto prometheus-adapter")
-        for one in ratios:
-            _say(one.text())
-    if scales:
-        _say("\n10,000 series on 1,000 pods, collection included")
-        for line in scale_lines(scales):
-            _say(line)
-    if arguments.json is not None:
-        content = as_json(machine=about, sides=sides, agreements=agreements, results=results, scales=scales)
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
-    faults = sum(one.faults for one in results) + sum(one.load.non_2xx + one.load.stale for one in scales)
-    if faults:
-        _say(f"\nFAILED: {faults} answers were not 2xx, or stale")
-    missed = [one.name for one in ratios if not one.met] + [text for one in scales for text in one.missed]
-    _say(f"\ntargets: {'MISSED: ' + '; '.join(missed) if missed else 'met'}")
-    return 1 if missed or faults else 0
 
 
 def _arguments() -> argparse.Namespace:

@@ -153,7 +153,8 @@ class CloudMonitoringSection(Section):
     filter: str = Field("", max_length=2_000)
     """Further terms of a monitoring filter, joined by AND."""
     reducer: str = ""
-    """REDUCE_* across series; "" for none. Series that are reduced there belong to no pod any more."""
+    """REDUCE_* across series; "" for none. Series that are reduced there belong to no pod any more; those of workloads
+    are reduced namespace by namespace, and all together only where the rule says visibleTo."""
     resource_type: str = Field("", max_length=100)
     """Of the monitored resource; "" for any."""
 

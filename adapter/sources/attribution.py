@@ -20,8 +20,8 @@ from adapter.sources.series_cache import LabelSet
 from adapter.sources.targets import Target
 
 EXPORTER_NAMESPACES = ("gpu-operator", "nvidia-gpu-operator", "gke-managed-system", "gmp-public", "kube-system")
-"""Whose exporters are believed about other namespaces' pods where nobody says otherwise: where NVIDIA and Google install
-theirs. Any tenant could run a false one, and so move the others' scaling."""
+"""Whose exporters are believed about other namespaces' pods where nobody says otherwise: where NVIDIA and Google
+install theirs. Any tenant could run a false one, and so move the others' scaling."""
 _POD_LABELS = ("pod", "namespace", "exported_pod", "exported_namespace")
 _PER_INSTANCE = ("DCGM_FI_PROF_", "DCGM_FI_DEV_FB_")
 
@@ -47,12 +47,12 @@ class Owner:
         return ""
 
 
-def may_speak_of(about: str, *, exporter_namespace: str, believed: Collection[str]) -> bool:
-    """Whether a page of a pod in exporter_namespace counts where it names pods of the namespace `about`.
+def may_speak_of(about: str, *, by: str, believed: Collection[str]) -> bool:
+    """Whether what somebody in the namespace `by` says of pods in the namespace `about` counts.
 
-    exporter_namespace: "" where a backend does not say it. believed: namespaces of exporters; "*" for all.
+    by: "" for the cluster's own, and where a backend does not say. believed: namespaces; "*" for all.
     """
-    return exporter_namespace in ("", about, *believed) or "*" in believed
+    return by in ("", about) or by in believed or "*" in believed
 
 
 def attribute(label_sets: Iterable[LabelSet], *, target: Target, pods: Collection[PodKey]) -> Mapping[LabelSet, Owner]:

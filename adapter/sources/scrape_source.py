@@ -85,7 +85,8 @@ class ScrapeSource:
     async def collect(self, rules: Sequence[Rule], pods: Pods, now_ns: int) -> Reading:
         """Scrape every target once. A page that fails is counted and fails no other.
 
-        Raises SourceUnavailable where there are targets, and none of those tried could be had.
+        Raises SourceUnavailable where there are pages of pods that serve, and none of all pages tried could be had.
+        Of pods that are not Ready a refusal is no news: the only server of a cluster may load its model for minutes.
         """
         self._use(rules)
         targets = [one for one in self._targets().targets if one.role == "exporter" or one.owner in pods]
@@ -104,8 +105,9 @@ class ScrapeSource:
                 workers.create_task(self._work(under_way))
                 await asyncio.sleep(0)  # one connection begun per round of the loop
         self._book.end()
-        if under_way.failures and not under_way.read:
-            target, error = next(iter(under_way.failures.items()))
+        failed = {target: error for target, error in under_way.failures.items() if not _is_loading(target, pods)}
+        if failed and not under_way.read:
+            target, error = next(iter(failed.items()))
             raise SourceUnavailable(
                 error.reason, f"none of {len(targets)} pages could be had, the first one {target.url}: {error}"
             )
@@ -207,6 +209,11 @@ class ScrapeSource:
                 for name, one in part:
                     under_way.series.setdefault(name, []).append(one)
                 is_more = len(part) == _SERIES_PER_TURN
+
+
+def _is_loading(target: Target, pods: Pods) -> bool:
+    info = pods.get(target.owner) if target.owner is not None else None
+    return info is not None and info.ready is False
 
 
 def _answered(unread: Collection[Target], pods: Pods) -> Collection[PodKey]:

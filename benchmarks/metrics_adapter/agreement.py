@@ -9,7 +9,7 @@ from typing import Any
 
 from metrics_adapter.fleet import EVERY_POD, Fleet, external_target, pods_target, value
 from metrics_adapter.prometheus import Prometheus
-from metrics_adapter.sides import Answered, Side
+from metrics_adapter.sides import Answered, AnswerRefused, Side
 
 METRIC = "vllm:num_requests_waiting"
 NOW_TOLERANCE_SECONDS = 2.0
@@ -17,7 +17,7 @@ NOW_TOLERANCE_SECONDS = 2.0
 _LOOKBACK_SECONDS = 30
 
 
-class Disagreement(Exception):
+class Disagreement(AnswerRefused):
     """A side gave a wrong value or a wrong time: says which."""
 
 

@@ -1,6 +1,6 @@
 """A yardstick: an aiohttp handler that answers a fixed External metric, over the same TLS, with nothing behind it.
 
-    python bare_aiohttp.py PORT CERTIFICATE KEY CLIENT_CA
+python bare_aiohttp.py PORT CERTIFICATE KEY CLIENT_CA
 """
 
 import json

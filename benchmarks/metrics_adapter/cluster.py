@@ -109,7 +109,9 @@ def pod_status(pod: int) -> Object:
         "podIP": ip,
         "podIPs": [{"ip": ip}],
         "startTime": now,
-        "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "Initialized")],
+        "conditions": [
+            {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "Initialized")
+        ],
         "containerStatuses": [container],
     }
 

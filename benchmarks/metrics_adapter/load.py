@@ -42,6 +42,11 @@ class Load:
     def per_second(self) -> float:
         return self.requests / self.seconds
 
+    @property
+    def faults(self) -> int:
+        """Answers that were not 2xx, or stale."""
+        return self.non_2xx + self.stale
+
     def as_json(self) -> dict[str, float]:
         return {**asdict(self), "per_second": self.per_second}
 

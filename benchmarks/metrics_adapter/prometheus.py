@@ -12,12 +12,13 @@ from typing import Any
 from metrics_adapter.fleet import Fleet, address
 
 SCRAPE_INTERVAL_SECONDS = 5
+"""Beside the peers."""
 
 
-def configuration(targets_file: Path) -> dict[str, Any]:
+def configuration(targets_file: Path, interval_seconds: int) -> dict[str, Any]:
     """Scrape what the file lists. (Debian's build has no Kubernetes service discovery.)"""
     return {
-        "global": {"scrape_interval": f"{SCRAPE_INTERVAL_SECONDS}s", "scrape_timeout": "4s"},
+        "global": {"scrape_interval": f"{interval_seconds}s", "scrape_timeout": "4s"},
         "scrape_configs": [{"job_name": "pods", "file_sd_configs": [{"files": [str(targets_file)]}]}],
     }
 

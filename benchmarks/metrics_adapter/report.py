@@ -1,13 +1,13 @@
 """The tables, and which targets are met."""
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from metrics_adapter.agreement import Agreement
 from metrics_adapter.rounds import Result
 from metrics_adapter.scale import REQUESTS_PER_SECOND, TARGET_P99_SECONDS, TARGET_RESIDENT_MB, Scale
-from metrics_adapter.sides import Side
 
 OURS, PEER = "leadtime", "prometheus-adapter"
 
@@ -76,6 +76,12 @@ def result_lines(results: Sequence[Result]) -> Iterator[str]:
             f"{one.prometheus_cpu_per_answer * 1e6:11,.0f} {one.api_server_cpu_per_answer * 1e6:11,.0f}"
             + (f"   {one.faults} FAULTS" if one.faults else "")
         )
+    others = [turn.others_cores for one in results for turn in one.rounds]
+    if others:
+        yield (
+            f"\n  programs that are not ours used {statistics.median(others):.1f} cores meanwhile "
+            f"({min(others):.1f} to {max(others):.1f})"
+        )
 
 
 def agreement_lines(agreements: Mapping[str, Agreement]) -> Iterator[str]:
@@ -91,36 +97,54 @@ def scale_lines(scales: Sequence[Scale]) -> Iterator[str]:
         yield (
             f"  {one.source:12s} memory {one.peak_resident_mb:.0f} MB at most, {one.resident_mb:.0f} MB after "
             f"(target {TARGET_RESIDENT_MB:.0f}); p50 {one.load.p50 * 1e3:.2f}, p99 {one.load.p99 * 1e3:.1f} ms "
-            f"(target {TARGET_P99_SECONDS * 1e3:.0f}), p99.9 {one.load.p999 * 1e3:.1f}, max {one.load.max * 1e3:.1f} ms; "
+            f"(target {TARGET_P99_SECONDS * 1e3:.0f}), p99.9 {one.load.p999 * 1e3:.1f}, max {one.load.max * 1e3:.1f}; "
             f"{one.load.requests:,} requests at {one.load.per_second:.0f}/s of {REQUESTS_PER_SECOND:.0f}/s; "
-            f"{one.cpu:.2f} cores"
+            f"{one.cores:.2f} cores, programs that are not ours {one.others_cores:.2f}"
         )
 
 
-def as_json(
-    *,
-    machine: Mapping[str, object],
-    sides: Sequence[Side],
-    agreements: Mapping[str, Agreement],
-    results: Sequence[Result],
-    scales: Sequence[Scale],
-) -> dict[str, Any]:
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """All that a run has measured."""
+
+    machine: Mapping[str, object]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    agreements: Mapping[str, Agreement] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    scales: list[Scale] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[Target]:
+        return targets(self.results)
+
+    @property
+    def faults(self) -> int:
+        """Answers that were not 2xx, or stale, of anybody."""
+        return sum(one.faults for one in self.results) + sum(one.load.faults for one in self.scales)
+
+    @property
+    def missed(self) -> list[str]:
+        """Targets that were not reached."""
+        return [one.name for one in self.ratios if not one.met] + [text for one in self.scales for text in one.missed]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "machine": dict(self.machine),
+            "versions": dict(self.versions),
+            "agreement": {name: asdict(one) for name, one in self.agreements.items()},
+            "results": [_result_as_json(one) for one in self.results],
+            "targets": [{**asdict(one), "met": one.met} for one in self.ratios],
+            "scale": [{**asdict(one), "load": one.load.as_json(), "missed": one.missed} for one in self.scales],
+        }
+
+
+def _result_as_json(one: Result) -> dict[str, Any]:
     return {
-        "machine": dict(machine),
-        "versions": {side.name: side.version for side in sides},
-        "agreement": {name: asdict(one) for name, one in agreements.items()},
-        "results": [
-            {
-                "side": one.side,
-                "case": one.case,
-                "cpu_seconds_per_answer": one.cpu_per_answer,
-                "own_cpu_seconds_per_answer": one.own_cpu_per_answer,
-                "prometheus_cpu_seconds_per_answer": one.prometheus_cpu_per_answer,
-                "api_server_cpu_seconds_per_answer": one.api_server_cpu_per_answer,
-                "rounds": [turn.load.as_json() for turn in one.rounds],
-            }
-            for one in results
-        ],
-        "targets": [{**asdict(one), "met": one.met} for one in targets(results)],
-        "scale": [{**asdict(one), "load": one.load.as_json(), "missed": one.missed} for one in scales],
+        "side": one.side,
+        "case": one.case,
+        "cpu_seconds_per_answer": one.cpu_per_answer,
+        "own_cpu_seconds_per_answer": one.own_cpu_per_answer,
+        "prometheus_cpu_seconds_per_answer": one.prometheus_cpu_per_answer,
+        "api_server_cpu_seconds_per_answer": one.api_server_cpu_per_answer,
+        "rounds": [{**turn.load.as_json(), "others_cores": turn.others_cores} for turn in one.rounds],
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from metrics_adapter.agreement import seconds_since_epoch
 from metrics_adapter.load import Client, Load
-from metrics_adapter.processes import Group
+from metrics_adapter.processes import Group, Usage
 from metrics_adapter.prometheus import SCRAPE_INTERVAL_SECONDS
 from metrics_adapter.sides import Side
 
@@ -27,13 +27,26 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One side's turn. CPU seconds of its processes, of Prometheus and of the API server over `seconds`."""
+    """One side's turn. CPU seconds of its processes, of Prometheus and of the API server over `seconds`.
+
+    others_cores: what programs that are not the benchmark's used meanwhile.
+    """
 
     load: Load
     seconds: float
     cpu_seconds: float
     prometheus_cpu_seconds: float
     api_server_cpu_seconds: float
+    others_cores: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What runs beside the sides. ours: every group that the benchmark has started."""
+
+    prometheus: Group
+    api_server: Group
+    ours: Sequence[Group]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,7 +66,7 @@ class Result:
     @property
     def faults(self) -> int:
         """Answers that were not 2xx, or stale."""
-        return sum(one.load.non_2xx + one.load.stale for one in self.rounds)
+        return sum(one.load.faults for one in self.rounds)
 
     def median(self, read: Callable[[Load], float]) -> float:
         return statistics.median(read(one.load) for one in self.rounds)
@@ -92,8 +105,7 @@ def run_case(
     sides: Sequence[Side],
     *,
     client: Client,
-    prometheus: Group,
-    api_server: Group,
+    around: Around,
     rounds: int,
     seconds: float,
     tell: Callable[[str], None],
@@ -101,49 +113,47 @@ def run_case(
     """A B C idle A B C idle ...: each side's result. All sides are paused before and after."""
     taking_part = [side for side in sides if side.name in case.targets]
     results = {side.name: Result(side=side.name, case=case.name) for side in taking_part}
-    idle: list[tuple[float, float, float]] = []
+    idle: list[tuple[Usage, Usage]] = []
     for number in range(rounds):
         for side in taking_part:
-            one = _turn(side, case.targets[side.name], client, prometheus, api_server, seconds)
+            one = _turn(side, case.targets[side.name], client, around, seconds)
             results[side.name].rounds.append(one)
-        idle.append(_idle(prometheus, api_server, seconds))
+        before = Usage.now()
+        time.sleep(seconds)
+        idle.append((before, Usage.now()))
         told = ", ".join(f"{name} {result.rounds[-1].load.per_second:,.0f}" for name, result in results.items())
         tell(f"  {case.name}, round {number + 1} of {rounds}: {told} answers/s")
-    wall = sum(one[0] for one in idle)
+    wall = sum(late.at - early.at for early, late in idle)
     for result in results.values():
-        result.idle_prometheus = sum(one[1] for one in idle) / wall
-        result.idle_api_server = sum(one[2] for one in idle) / wall
+        result.idle_prometheus = sum(_spent(*pair, around.prometheus) for pair in idle) / wall
+        result.idle_api_server = sum(_spent(*pair, around.api_server) for pair in idle) / wall
     return list(results.values())
 
 
-def _turn(
-    side: Side, targets: Sequence[str], client: Client, prometheus: Group, api_server: Group, seconds: float
-) -> Round:
+def _turn(side: Side, targets: Sequence[str], client: Client, around: Around, seconds: float) -> Round:
     side.go_on()
     try:
         if not side.answers_fixed:
             side.wait_until(lambda: _fresh(side, targets[0]), "answers with fresh samples after a pause")
         time.sleep(_SETTLE_SECONDS)
-        began = time.monotonic()
-        before = side.cpu_seconds(), prometheus.cpu_seconds(), api_server.cpu_seconds()
+        early = Usage.now()
         age = 0 if side.answers_fixed else MAX_AGE_SECONDS
         load = client.run(side.port, targets, seconds=seconds, max_age_seconds=age)
-        after = side.cpu_seconds(), prometheus.cpu_seconds(), api_server.cpu_seconds()
-        wall = time.monotonic() - began
+        late = Usage.now()
     finally:
         side.pause()
-    own, backend, server = (late - early for late, early in zip(after, before, strict=True))
     return Round(
-        load=load, seconds=wall, cpu_seconds=own, prometheus_cpu_seconds=backend, api_server_cpu_seconds=server
+        load=load,
+        seconds=late.at - early.at,
+        cpu_seconds=_spent(early, late, *side.groups),
+        prometheus_cpu_seconds=_spent(early, late, around.prometheus),
+        api_server_cpu_seconds=_spent(early, late, around.api_server),
+        others_cores=late.others_since(early, around.ours),
     )
 
 
-def _idle(prometheus: Group, api_server: Group, seconds: float) -> tuple[float, float, float]:
-    """(seconds, CPU seconds of Prometheus, of the API server) while nobody asks."""
-    began, before = time.monotonic(), (prometheus.cpu_seconds(), api_server.cpu_seconds())
-    time.sleep(seconds)
-    after = prometheus.cpu_seconds(), api_server.cpu_seconds()
-    return time.monotonic() - began, after[0] - before[0], after[1] - before[1]
+def _spent(early: Usage, late: Usage, *groups: Group) -> float:
+    return late.of(groups) - early.of(groups)
 
 
 def _fresh(side: Side, target: str) -> bool:

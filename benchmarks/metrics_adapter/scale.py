@@ -8,20 +8,23 @@ from typing import Any
 from metrics_adapter.agreement import METRIC, Disagreement, expected_milli, seconds_since_epoch
 from metrics_adapter.fleet import EVERY_POD, METRICS, Fleet, pods_target, ten_thousand_targets
 from metrics_adapter.load import Load
+from metrics_adapter.processes import Usage
 from metrics_adapter.sides import Side
 from metrics_adapter.stage import Stage
 
 FLEET = Fleet(namespace="scale", workloads=500, pods_each=2)
 REQUESTS_PER_SECOND = 10_000 / 15
-SCRAPE_INTERVAL_SECONDS = 15.0
-MAX_AGE_SECONDS = 2 * SCRAPE_INTERVAL_SECONDS
+INTERVAL_SECONDS = 15
+"""Of the adapter's collections, and of Prometheus' scrapes where that is the source."""
+MAX_AGE_SECONDS = {"scrape": 2 * INTERVAL_SECONDS, "prometheus": 3 * INTERVAL_SECONDS}
+"""An interval for each hop, and one for the rest."""
 TARGET_RESIDENT_MB = 200.0
 TARGET_P99_SECONDS = 0.020
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """What was seen. collections: during the load. cpu: of one core, 1 is all of it."""
+    """What was seen. cores: that the adapter used on average, and that programs used which are not ours."""
 
     source: str
     series: int
@@ -29,8 +32,8 @@ class Scale:
     load: Load
     peak_resident_mb: float
     resident_mb: float
-    cpu: float
-    collections: int
+    cores: float
+    others_cores: float
     ready_seconds: float
 
     @property
@@ -51,14 +54,14 @@ def run_scale(stage: Stage, source: dict[str, Any], *, seconds: float, tell: Cal
     side = stage.start_leadtime(source)
     ready_seconds = time.monotonic() - began
     try:
-        side.wait_until(lambda: _right(side, stage.generation), "the right values of 1,000 pods")
+        side.wait_until(lambda: _right(side, stage.generation, MAX_AGE_SECONDS[kind]), "the right values of 1,000 pods")
         targets = ten_thousand_targets(FLEET)
         tell(f"  {kind}: ready after {ready_seconds:.1f} s; {REQUESTS_PER_SECOND:.0f} requests/s for {seconds:g} s")
-        before, started = side.cpu_seconds(), time.monotonic()
+        early = Usage.now()
         load = stage.client.run(
-            side.port, targets, seconds=seconds, max_age_seconds=MAX_AGE_SECONDS, per_second=REQUESTS_PER_SECOND
+            side.port, targets, seconds=seconds, max_age_seconds=MAX_AGE_SECONDS[kind], per_second=REQUESTS_PER_SECOND
         )
-        cpu = (side.cpu_seconds() - before) / (time.monotonic() - started)
+        late = Usage.now()
         (group,) = side.groups
         return Scale(
             source=kind,
@@ -67,19 +70,19 @@ def run_scale(stage: Stage, source: dict[str, Any], *, seconds: float, tell: Cal
             load=load,
             peak_resident_mb=group.peak_resident_mb(),
             resident_mb=group.resident_mb(),
-            cpu=cpu,
-            collections=int(seconds // SCRAPE_INTERVAL_SECONDS),
+            cores=(late.of(side.groups) - early.of(side.groups)) / (late.at - early.at),
+            others_cores=late.others_since(early, stage.groups),
             ready_seconds=ready_seconds,
         )
     finally:
         stage.stop("leadtime")
 
 
-def _right(side: Side, generation: int) -> bool:
+def _right(side: Side, generation: int, max_age_seconds: float) -> bool:
     answer = side.ask(pods_target(FLEET.namespace, METRIC, EVERY_POD))
     expected = expected_milli(FLEET, range(FLEET.pods), generation)
     wrong = [name for name, milli in answer.by_object.items() if expected.get(name) != milli]
     if wrong:
         raise Disagreement(f"leadtime: {METRIC} of {wrong[0]} is {answer.by_object[wrong[0]]} m")
     oldest = min((seconds_since_epoch(str(item["timestamp"])) for item in answer.items), default=0)
-    return len(answer.items) == FLEET.pods and answer.at - oldest < MAX_AGE_SECONDS
+    return len(answer.items) == FLEET.pods and answer.at - oldest < max_age_seconds

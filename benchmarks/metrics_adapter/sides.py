@@ -138,7 +138,9 @@ class Side:
             raise AnswerRefused(f"{self.name}: {target}: {reply.status} {body[:300].decode(errors='replace')}")
         return Answered(json.loads(body)["items"], time.time())
 
-    def wait_until(self, ready: Callable[[], bool], what: str, timeout_seconds: float = ANSWER_TIMEOUT_SECONDS) -> float:
+    def wait_until(
+        self, ready: Callable[[], bool], what: str, timeout_seconds: float = ANSWER_TIMEOUT_SECONDS
+    ) -> float:
         """Wait until ready() without an error; seconds waited. Raises AnswerRefused with the last error."""
         began = time.monotonic()
         while True:
@@ -151,9 +153,6 @@ class Side:
             if time.monotonic() - began > timeout_seconds:
                 raise AnswerRefused(f"{self.name}: {what}: not within {timeout_seconds:g} s; last: {last}")
             time.sleep(0.1)
-
-    def cpu_seconds(self) -> float:
-        return sum(group.cpu_seconds() for group in self.groups)
 
     def pause(self) -> None:
         for group in self.groups:

@@ -20,16 +20,17 @@ from metrics_adapter.agreement import METRIC, expected_milli
 from metrics_adapter.fleet import Fleet
 from metrics_adapter.load import Client, compiled
 from metrics_adapter.processes import Group
+from metrics_adapter.rounds import Around
 from metrics_adapter.sides import Side
 
 from binaries import GIVEN_FOLDERS, RECIPES, Unavailable, binaries, cache_folder  # isort: skip (cluster.py finds it)
 from child_processes import Process, StartFailed, free_ports, listens  # isort: skip
 from control_plane import ControlPlane  # isort: skip
 
+__all__ = ["Stage", "StartFailed", "Unavailable", "built", "stage"]
+
 HERE = Path(__file__).parent
 START_TIMEOUT_SECONDS = 60.0
-SOURCE_INTERVAL_SECONDS = prometheus.SCRAPE_INTERVAL_SECONDS
-"""Of the adapter's own collection: as often as there is anything new."""
 
 
 class Stage:
@@ -49,12 +50,15 @@ class Stage:
         self._kubeconfig = cluster.install_adapter(plane)
 
     @property
-    def api_server(self) -> Group:
-        return self._group("kube-apiserver")
+    def groups(self) -> list[Group]:
+        """Everything that runs here."""
+        return [Group(process.pid) for process in self.plane.processes.running]
 
     @property
-    def prometheus_group(self) -> Group:
-        return self._group("prometheus")
+    def around(self) -> Around:
+        """What runs beside the sides, once Prometheus does."""
+        found = {process.name: Group(process.pid) for process in self.plane.processes.running}
+        return Around(prometheus=found["prometheus"], api_server=found["kube-apiserver"], ours=self.groups)
 
     def start(self, name: str, command: Sequence[str | Path], ready: Callable[[], bool]) -> Process:
         """Raises StartFailed."""
@@ -62,9 +66,9 @@ class Stage:
         self.plane.processes.wait_until(process, ready, timeout_seconds=START_TIMEOUT_SECONDS)
         return process
 
-    def stop(self, name: str) -> None:
+    def stop(self, *names: str) -> None:
         for process in self.plane.processes.running:
-            if process.name == name:
+            if process.name in names:
                 self.plane.processes.kill(process)
 
     @contextlib.contextmanager
@@ -84,13 +88,14 @@ class Stage:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._pages_port}/generation/{self.generation}", timeout=5.0):
             return self.generation
 
-    def start_prometheus(self, fleet: Fleet) -> prometheus.Prometheus:
+    def start_prometheus(self, fleet: Fleet, interval_seconds: int) -> prometheus.Prometheus:
         """Returns when it knows all pods' values."""
         (port,) = free_ports(1)
         targets = self.folder / "targets.json"
         targets.write_text(json.dumps(prometheus.scrape_targets(fleet, self._pages_port)))
-        file = self._write("prometheus.yaml", prometheus.configuration(targets))
-        flags = prometheus.flags(file, self.folder / "prometheus-data", port)
+        file = self._write("prometheus.yaml", prometheus.configuration(targets, interval_seconds))
+        data = tempfile.mkdtemp(prefix="prometheus-", dir=self.folder)
+        flags = prometheus.flags(file, Path(data), port)
         one = prometheus.Prometheus(port)
         self.start("prometheus", [binaries("prometheus")["prometheus"], *flags], one.ready)
         self.wait_for_values(one, fleet)
@@ -144,7 +149,9 @@ class Stage:
         recipe = RECIPES["keda-operator"]
         module = keda.module_folder(recipe.version(), _module_cache())
         if not module.is_dir():
-            raise Unavailable(f"keda: its module's source is not at {module}; run `go mod download` in tests/e2e/modules")
+            raise Unavailable(
+                f"keda: its module's source is not at {module}; run `go mod download` in tests/e2e/modules"
+            )
         certificates = self.folder / "keda"
         keda.write_certificates(certificates)
         api, kubeconfig = self.plane.api, self.plane.admin
@@ -160,7 +167,7 @@ class Stage:
             lambda: listens(grpc_port),
         )
         second = self.start(
-            "keda-adapter",
+            "keda",
             keda.server_command(server, serving=self.serving, port=port, metrics_port=ports[2], **grpc),
             lambda: self._ready(port),
         )
@@ -176,7 +183,7 @@ class Stage:
         (port,) = free_ports(1)
         authority = self.plane.certificates.requestheader_ca.certificate
         words = [sys.executable, HERE / "bare_aiohttp.py", str(port), *self.serving, authority]
-        process = self.start("bare-aiohttp", words, lambda: listens(port))
+        process = self.start("bare aiohttp", words, lambda: listens(port))
         side = self._side("bare aiohttp", _version_of("aiohttp"), port, serves_pods=False, answers_fixed=True)
         side.groups = (Group(process.pid),)
         return side
@@ -198,9 +205,6 @@ class Stage:
         path = self.folder / name
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
-
-    def _group(self, name: str) -> Group:
-        return Group(next(process.pid for process in self.plane.processes.running if process.name == name))
 
 
 @contextlib.contextmanager

@@ -5,8 +5,8 @@ applied Deployment; it acts as its ServiceAccount, by a token in the mounted fol
 
 What differs from a cluster, because there is no pod network:
 - all replicas share this machine's ports, so each gets a free one in its configuration in place of 6443;
-- the Service is of type ExternalName and leads to a proxy here that knows which replicas are Ready, on a port of its own,
-  which the APIServices name in place of 443.
+- the Service is of type ExternalName and leads to a proxy here that knows which replicas are Ready, on a port of its
+  own, which the APIServices name in place of 443.
 And pages are collected every 2 seconds instead of every 15, so that a test need not wait.
 """
 
@@ -125,6 +125,10 @@ class Replica:
     def wait_logged(self, text: str, *, timeout_seconds: float = 30.0) -> None:
         """Until the log has this text. Raises StartFailed."""
         self._wait(lambda: text in self.log, f"logging {text!r}", timeout_seconds)
+
+    def wait_probed(self, text: str, *, timeout_seconds: float = 30.0) -> None:
+        """Until a probe is answered with this text. Raises StartFailed."""
+        self._wait(lambda: text in self.prober.said, f"answering {text!r}", timeout_seconds)
 
     def write_rules(self, files: Mapping[str, str]) -> None:
         """Bring a changed ConfigMap of rules, as the kubelet does within a minute."""

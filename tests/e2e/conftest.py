@@ -12,12 +12,31 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does n
 from adapter_in_cluster import Adapter
 from binaries import Unavailable
 from control_plane import ControlPlane
+from played_together import played_together, pytest_pyfunc_call, scene, world  # noqa: F401 - fixtures and a hook
 
 StartControlPlane = Callable[..., ControlPlane]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "e2e: against a real control plane (tests/e2e/README.md)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """What this machine cannot provide is a reason to skip, whichever fixture needs it."""
+    try:
+        yield
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """The same for a test itself."""
+    try:
+        yield
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
@@ -54,15 +73,10 @@ def cluster(start_control_plane: StartControlPlane) -> Iterator[ControlPlane]:
 def adapter(start_control_plane: StartControlPlane) -> Iterator[Adapter]:
     """The adapter, installed and available, with one replica, in a whole cluster of its own (APIServices belong to all
     of a cluster). Shared: use a namespace of your own, and leave a Ready replica behind."""
-    with start_control_plane(controllers=True, scheduler=True, kwok=True) as plane:
-        try:
-            installed = Adapter.install(plane)
-        except Unavailable as reason:
-            pytest.skip(f"no adapter: {reason}")
-        with installed:
-            try:
-                installed.start_replica().wait_ready()
-            except Unavailable as reason:
-                pytest.skip(f"no adapter: {reason}")
-            installed.wait_available()
-            yield installed
+    with (
+        start_control_plane(controllers=True, scheduler=True, kwok=True) as plane,
+        Adapter.install(plane) as installed,
+    ):
+        installed.start_replica().wait_ready()
+        installed.wait_available()
+        yield installed

@@ -1,8 +1,8 @@
 """A container without a container engine: its image, mounts, user and environment, in a mount namespace of its own.
 
-The image is what its Dockerfile's last stage would hold: the system's libraries, this interpreter with its packages, and
-the adapter's package alone, at the paths that they have here. All of it is read-only; the volumes are mounted where
-the pod's manifest says.
+The image is what its Dockerfile's last stage would hold: the system's libraries, this interpreter with its packages,
+and the adapter's package alone, at the paths that they have here. All of it is read-only; the volumes are mounted
+where the pod's manifest says.
 
 As root, which CI is, the process gets the user and the groups of the pod's securityContext. Without root the mount
 namespace belongs to a user namespace, which has nobody but the caller: then the process stays the caller.
@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import adapter
 from binaries import Unavailable
 from kube_api import Object
+
+import adapter
 
 PACKAGE = Path(adapter.__file__).parent
 DOCKERFILE = PACKAGE.parent / "Dockerfile"
@@ -124,7 +125,7 @@ def _root_file_system(root: Path, mounts: Sequence[Mount]) -> Iterator[str]:
             at = _quoted(f"{root}{one.path}")
             yield f"mkdir -p {at}"
             yield f"mount -t tmpfs -o mode=777,size={one.size_bytes or _TMPFS_BYTES} tmpfs {at}"
-    yield f"mount -o remount,ro {_quoted(root)}"
+    yield f"mount -o remount,bind,ro {_quoted(root)}"
 
 
 def _bound(root: Path, path: str, source: Path) -> Iterator[str]:

@@ -63,9 +63,7 @@ def at_time(text: str, milliseconds: int) -> str:
 
 
 def _each_sample(text: str, change: Callable[[str, str], str]) -> str:
-    lines = [
-        line if line.startswith("#") or not line else change(*line.rsplit(" ", 1)) for line in text.splitlines()
-    ]
+    lines = [line if line.startswith("#") or not line else change(*line.rsplit(" ", 1)) for line in text.splitlines()]
     return "\n".join(lines) + "\n"
 
 

@@ -6,11 +6,14 @@
     exporter.demand("team-b", "vllm", rate=3.0)
     exporter.fail("team-a", "vllm", "nan")
 
-It listens on the systems' own ports (gpu_cluster.SYSTEMS) of all addresses and answers for pod addresses only. Whether
-a pod's server answers at all is the cluster's doing: from Ready to its end.
+It listens on the systems' own ports (gpu_cluster.SYSTEMS) of all addresses and answers for pod addresses only; where
+another program holds a port, on a free one, which the pods then declare. Whether a pod's server answers at all is the
+cluster's doing: from Ready to its end.
 """
 
+import contextlib
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -22,28 +25,32 @@ from typing import Any, Literal, Self
 from child_processes import Process, free_ports
 from control_plane import ControlPlane
 from exporter_script import Told
+from gpu_cluster import SYSTEMS
 
 Fault = Literal["refuse", "hang", "error", "slow", "nan", "frozen"]
 
-START_TIMEOUT_SECONDS = 30.0
-COMMAND_TIMEOUT_SECONDS = 60.0  # the first simulated fleet compiles the engine, if its cache is cold
+START_TIMEOUT_SECONDS = 60.0  # the first one ever compiles the simulator's engine
+COMMAND_TIMEOUT_SECONDS = 10.0
 
 
 class ExporterProcess:
-    """One for a machine: the systems' ports are."""
+    """ports: a system's own port -> where it listens, for gpu_cluster.workload."""
 
-    def __init__(self, process: Process, control_port: int) -> None:
-        self.process = process
+    def __init__(self, process: Process, ports: Mapping[int, int], control_port: int) -> None:
+        self.process, self.ports = process, ports
         self._url = f"http://127.0.0.1:{control_port}"
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     @classmethod
     def start(cls, plane: ControlPlane) -> Self:
         """For the pods of this cluster; it ends with it. Raises StartFailed, also where a port is taken."""
-        (port,) = free_ports(1)
+        own = sorted({one.port for one in SYSTEMS.values()})
+        control, *free = free_ports(1 + len(own))
+        ports = {port: port if _is_free(port) else other for port, other in zip(own, free, strict=True)}
         server = Path(__file__).with_name("exporter_server.py")
-        process = plane.processes.start("exporter", [executable, server, plane.admin, str(port)])
-        exporter = cls(process, port)
+        command = [executable, server, plane.admin, str(control), json.dumps(ports)]
+        process = plane.processes.start("exporter", command)
+        exporter = cls(process, ports, control)
         plane.processes.wait_until(process, exporter._answers, timeout_seconds=START_TIMEOUT_SECONDS)
         return exporter
 
@@ -55,7 +62,9 @@ class ExporterProcess:
         """Let a simulated fleet say what they show. options: of exporter_fleet.FleetLoad."""
         self._command(namespace, app, do="simulate", options=options)
 
-    def demand(self, namespace: str, app: str, rate: float, *, prompt_tokens: int = 200, output_tokens: int = 100) -> None:
+    def demand(
+        self, namespace: str, app: str, rate: float, *, prompt_tokens: int = 200, output_tokens: int = 100
+    ) -> None:
         """The simulated fleet's demand from now on: requests per virtual second, tokens of each."""
         told = {"rate": rate, "prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
         self._command(namespace, app, do="demand", demand=told)
@@ -83,7 +92,7 @@ class ExporterProcess:
 
     def _command(self, namespace: str, app: str, **told: Any) -> None:
         body = json.dumps({"namespace": namespace, "app": app, **told}).encode()
-        request = urllib.request.Request(f"{self._url}/command", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{self._url}/command", body, {"Content-Type": "application/json"})  # noqa: S310 - http, by construction
         try:
             self._opener.open(request, timeout=COMMAND_TIMEOUT_SECONDS).close()
         except urllib.error.HTTPError as error:
@@ -95,3 +104,12 @@ class ExporterProcess:
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
             return False
+
+
+def _is_free(port: int) -> bool:
+    """Whether nobody listens there, on any address."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("0.0.0.0", port))  # noqa: S104 - bound, never listened on
+        return True
+    return False

@@ -72,7 +72,10 @@ class ScriptedLoad:
     def series(self, pod: PodView) -> Mapping[str, float]:
         """Everything that a Ready pod shows now."""
         counted = self._counters.get(pod.name, {})
-        return {name: counted.get(name, 0.0) if _counts(told) else self._value(told, pod) for name, told in self._told.items()}
+        return {
+            name: counted.get(name, 0.0) if _counts(told) else self._value(told, pod)
+            for name, told in self._told.items()
+        }
 
     def state(self) -> dict[str, Any]:
         """For reports of a test that failed."""

@@ -1,22 +1,23 @@
 """The process that answers for every pod of a cluster: by the address and port that a connection came to.
 
-Run by exporter_process.py: python exporter_server.py KUBECONFIG CONTROL_PORT. It watches the cluster's pods itself.
-Commands come as JSON to POST /command on the control port of the loopback; GET /state tells how things are.
+Run by exporter_process.py: python exporter_server.py KUBECONFIG CONTROL_PORT PORTS. It watches the cluster's pods
+itself. Commands come as JSON to POST /command on the control port of the loopback; GET /state tells how things are.
 """
 
 import asyncio
+import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
+from exporter_fleet import FleetLoad
 from exporter_pages import at_time, gpu_samples, page_text, without_numbers
 from exporter_script import ScriptedLoad
-from gpu_cluster import SYSTEMS
+from gpu_cluster import SYSTEMS, Ports
 from kube_api import Object
 from kube_watch import KubeWatch
 from pod_view import PodView
@@ -26,19 +27,11 @@ FOLLOW_SECONDS = 0.1
 HANGS_SECONDS = 300.0  # longer than any client waits
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_SYSTEM_AT = {(one.port, one.path): name for name, one in SYSTEMS.items()}
-
 Workload = tuple[str, str]
 """Namespace and name."""
 
-
-class Load(Protocol):
-    """What the pods of one workload show: ScriptedLoad or FleetLoad."""
-
-    def follow(self, pods: Sequence[PodView], now_seconds: float) -> None: ...
-    def page(self, system: str, pod: PodView) -> str | None: ...
-    def gpu_series(self, pod: PodView) -> Mapping[str, float]: ...
-    def state(self) -> dict[str, Any]: ...
+Load = ScriptedLoad | FleetLoad
+"""What the pods of one workload show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +68,9 @@ class Pods:
 class Exporter:
     """loads: by workload. faults: by workload, of all its pods or of one (the name; else "")."""
 
-    def __init__(self, pods: Pods) -> None:
+    def __init__(self, pods: Pods, ports: Ports) -> None:
         self.pods = pods
+        self._system_at = {(ports[one.port], one.path): name for name, one in SYSTEMS.items()}
         self.loads: dict[Workload, Load] = {}
         self.faults: dict[tuple[Workload, str], Fault] = {}
         self.pages_served = 0
@@ -94,7 +88,7 @@ class Exporter:
         """One scrape."""
         assert request.transport
         address, port = request.transport.get_extra_info("sockname")[:2]
-        system = _SYSTEM_AT.get((port, request.path))
+        system = self._system_at.get((port, request.path))
         pod = next((pod for pod in self.pods.all() if pod.address == address and not pod.ending), None)
         if not address.startswith(POD_ADDRESSES) or pod is None or system is None:
             return _dropped(request)
@@ -125,17 +119,16 @@ class Exporter:
         match told["do"]:
             case "show":
                 load = self.loads.setdefault(workload, ScriptedLoad())
-                if not isinstance(load, ScriptedLoad):
-                    raise ValueError(f"{workload}: was driven by the simulator, must be scripted from the start")
+                if isinstance(load, FleetLoad):
+                    raise TypeError(f"{workload}: was simulated, must be told a demand instead; or forget it first")
                 load.tell(told["series"])
             case "simulate":
-                from exporter_fleet import FleetLoad  # noqa: PLC0415 - it compiles the engine: only where it is used
-
                 self.loads[workload] = FleetLoad(**told["options"])
             case "demand":
                 load = self.loads[workload]
-                assert not isinstance(load, ScriptedLoad)
-                load.tell(**told["demand"])  # type: ignore[attr-defined]
+                if not isinstance(load, FleetLoad):
+                    raise TypeError(f"{workload}: was scripted, must be simulated to have a demand")
+                load.tell(**told["demand"])
             case "fail":
                 now_ms = time.time_ns() // 1_000_000
                 self.faults[workload, told["pod"]] = Fault(told["fault"], told["seconds"], now_ms)
@@ -175,12 +168,13 @@ def _dropped(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def serve(kubeconfig: Path, control_port: int) -> None:
-    pods = Pods(kubeconfig)
-    exporter = Exporter(pods)
+async def serve(kubeconfig: Path, control_port: int, ports: Ports) -> None:
+    """For ever. Raises OSError where a port is taken."""
+    FleetLoad().follow((), 0.0)  # compiles the engine, or loads what was compiled, before anybody waits for a page
+    exporter = Exporter(Pods(kubeconfig), ports)
     pages = web.Application()
     pages.router.add_get("/{path:.*}", exporter.answer)
-    for port in sorted({one.port for one in SYSTEMS.values()}):
+    for port in ports.values():
         await _listen(pages, "0.0.0.0", port)  # noqa: S104 - only loopback addresses are answered
     await _listen(_control(exporter), "127.0.0.1", control_port)
     await exporter.follow()
@@ -211,6 +205,7 @@ async def _listen(application: web.Application, host: str, port: int) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+        told = {int(own): port for own, port in json.loads(sys.argv[3]).items()}
+        asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), told))
     except OSError as failure:  # such as a port that another program has
         sys.exit(f"error: {failure}")

@@ -8,6 +8,7 @@ exporter_process.py answers for it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from control_plane import STAGES
@@ -17,9 +18,14 @@ from pod_view import APP_LABEL
 GPU_STAGES = (STAGES, Path(__file__).with_name("gpu_stages.yaml"))
 """For ControlPlane.start(stages=)."""
 
+Ports = Mapping[int, int]
+"""A system's own port -> the one that its pods have here, where another program holds the first."""
+
 DCGM_NAMESPACE = "gpu-operator"  # where NVIDIA installs its exporter, and one that the adapter believes
 NEVER_SECONDS = 86_400.0  # of a pull that no test waits for
 _PULL, _LOAD = "e2e.leadtime.dev/pull", "e2e.leadtime.dev/load"
+STARTS_AT_ONCE = {_PULL: "0s", _LOAD: "0s"}
+"""A pod's annotations, also of one that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,9 @@ SYSTEMS: Mapping[str, System] = {
     "nim": System("nvcr.io/nim/meta/llama-3.1-8b-instruct:1.8", 8000, "http", path="/v1/metrics"),
     "triton": System("nvcr.io/nvidia/tritonserver:25.10-py3", 8002, "metrics"),
     "torchserve": System("pytorch/torchserve:0.12.0-gpu", 8082, "metrics"),
-    "dcgm": System("nvcr.io/nvidia/k8s/dcgm-exporter:4.4.1-4.6.0-ubuntu22.04", 9400, "metrics", container="exporter"),
+    "dcgm": System(
+        "nvcr.io/nvidia/k8s/dcgm-exporter:4.4.1-4.6.0-ubuntu22.04", 9400, "metrics", container="exporter", on_gpu=False
+    ),
     # A queue of prompts outside the model servers: what is known about load while there is no replica.
     "broker": System(
         "rabbitmq:4-management",
@@ -80,18 +88,20 @@ def workload(
     replicas: int = 1,
     pull_seconds: float = 0.0,
     load_seconds: float = 0.0,
+    ports: Ports = MappingProxyType({}),
 ) -> Object:
     """A Deployment or StatefulSet of a system (a key of SYSTEMS), one GPU a pod, one CPU asked for.
 
     pull_seconds: how long a pod is Pending once it is scheduled. load_seconds: how long it then is not Ready.
     """
+    port = ports.get(SYSTEMS[system].port, SYSTEMS[system].port)
     labels = {APP_LABEL: name}
     spec: Object = {
         "replicas": replicas,
         "selector": {"matchLabels": labels},
         "template": {
-            "metadata": {"labels": labels, "annotations": _annotations(system, pull_seconds, load_seconds)},
-            "spec": {"containers": [_container(system)]},
+            "metadata": {"labels": labels, "annotations": _annotations(system, port, pull_seconds, load_seconds)},
+            "spec": {"containers": [_container(system, port)]},
         },
     }
     if kind == "StatefulSet":
@@ -115,27 +125,26 @@ def service(namespace: str, name: str, system: str) -> Object:
     }
 
 
-def dcgm_exporter(node: str) -> Object:
+def dcgm_exporter(node: str, ports: Ports = MappingProxyType({})) -> Object:
     """The pod that a DCGM exporter's DaemonSet would put on this node."""
-    name = f"dcgm-exporter-{node}"
+    name, port = f"dcgm-exporter-{node}", SYSTEMS["dcgm"].port
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": DCGM_NAMESPACE, "labels": {APP_LABEL: "dcgm-exporter"}},
-        "spec": {"nodeName": node, "containers": [_container("dcgm", asks_for_gpu=False)]},
+        "spec": {"nodeName": node, "containers": [_container("dcgm", ports.get(port, port))]},
     }
 
 
-def _annotations(system: str, pull_seconds: float, load_seconds: float) -> Object:
-    one = SYSTEMS[system]
-    page = {"prometheus.io/scrape": "true", "prometheus.io/port": str(one.port)} if one.annotated else {}
+def _annotations(system: str, port: int, pull_seconds: float, load_seconds: float) -> Object:
+    page = {"prometheus.io/scrape": "true", "prometheus.io/port": str(port)} if SYSTEMS[system].annotated else {}
     return page | {_PULL: f"{pull_seconds:g}s", _LOAD: f"{load_seconds:g}s"}
 
 
-def _container(system: str, *, asks_for_gpu: bool = True) -> Object:
+def _container(system: str, port: int) -> Object:
     one = SYSTEMS[system]
     resources: Object = {"requests": {"cpu": "1"}}
-    if one.on_gpu and asks_for_gpu:
+    if one.on_gpu:
         resources["limits"] = {"nvidia.com/gpu": "1"}
-    ports = [{"name": one.port_name, "containerPort": one.port}]
+    ports = [{"name": one.port_name, "containerPort": port}]
     return {"name": one.container, "image": one.image, "ports": ports, "resources": resources}

@@ -58,7 +58,7 @@ class HpaWatch:
     """Records one HPA and its target from its start until close(). timeline: what was, oldest first."""
 
     def __init__(self, plane: ControlPlane, hpa: Object) -> None:
-        """hpa: as applied."""
+        """hpa: as it will be applied; its target must be there."""
         namespace, self.name = hpa["metadata"]["namespace"], hpa["metadata"]["name"]
         target = hpa["spec"]["scaleTargetRef"]
         self.target = target["name"]
@@ -66,16 +66,21 @@ class HpaWatch:
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._pods: dict[str, PodView] = {}
-        self._log = _SyncLog(plane.folder / "kube-controller-manager.log", f"{target['kind']}/{namespace}/{self.target}")
+        self._log = _SyncLog(
+            plane.folder / "kube-controller-manager.log", f"{target['kind']}/{namespace}/{self.target}"
+        )
+        here, kind = f"namespaces/{namespace}", f"{target['kind'].lower()}s"
         paths: Mapping[str, Callable[[str, Object], None]] = {
-            f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers?{_named(self.name)}": self._hpa_changed,
-            f"/apis/apps/v1/namespaces/{namespace}/{target['kind'].lower()}s?{_named(self.target)}": self._target_changed,
-            f"/api/v1/namespaces/{namespace}/pods?labelSelector={APP_LABEL}%3D{self.target}": self._pod_changed,
-            f"/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name%3D{self.name}": self._event,
+            f"/apis/autoscaling/v2/{here}/horizontalpodautoscalers?{_named(self.name)}": self._hpa_changed,
+            f"/apis/apps/v1/{here}/{kind}?{_named(self.target)}": self._target_changed,
+            f"/api/v1/{here}/pods?labelSelector={APP_LABEL}%3D{self.target}": self._pod_changed,
+            f"/api/v1/{here}/events?{_about_hpa(self.name)}": self._event,
         }
         self._watches = [KubeWatch(plane.admin, path, changed) for path, changed in paths.items()]
         for watch in self._watches:
             assert watch.synced.wait(30.0), "the API server did not list"
+        with self._lock:  # what is there already is where it starts, in whichever order it was listed
+            self.timeline = [replace(self.timeline[-1], at_seconds=0.0)]
 
     @property
     def now(self) -> Moment:
@@ -90,11 +95,12 @@ class HpaWatch:
     @property
     def replica_path(self) -> list[int]:
         """The replicas that the target's spec had, one after another."""
-        path: list[int] = []
-        for moment in self.timeline[1:]:
-            if moment.replicas != (path[-1] if path else None):
-                path.append(moment.replicas)
-        return path
+        return [moment.replicas for moment in self.rescales()]
+
+    def rescales(self) -> list[Moment]:
+        """The first moment, and each at which the target's spec got other replicas."""
+        pairs = zip(self.timeline[1:], self.timeline, strict=False)
+        return [self.timeline[0], *(now for now, before in pairs if now.replicas != before.replicas)]
 
     def wait(self, until: Callable[[Moment], object], what: str, *, timeout_seconds: float = 30.0) -> Moment:
         """Until it is so; that moment. Raises AssertionError with the table."""
@@ -124,7 +130,9 @@ class HpaWatch:
 
     def wait_condition(self, kind: str, status: str, reason: str, *, timeout_seconds: float = 30.0) -> Moment:
         what = f"{kind} {status} ({reason})"
-        return self.wait(lambda moment: moment.condition(kind) == (status, reason), what, timeout_seconds=timeout_seconds)
+        return self.wait(
+            lambda moment: moment.condition(kind) == (status, reason), what, timeout_seconds=timeout_seconds
+        )
 
     def wait_syncs(self, count: int) -> Moment:
         """Until the controller has decided that often again, whatever it decided."""
@@ -250,3 +258,7 @@ def _current(status: Object) -> Iterator[tuple[str, str]]:
 
 def _named(name: str) -> str:
     return f"fieldSelector=metadata.name%3D{name}"
+
+
+def _about_hpa(name: str) -> str:
+    return f"fieldSelector=involvedObject.kind%3DHorizontalPodAutoscaler,involvedObject.name%3D{name}"

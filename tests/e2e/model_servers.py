@@ -1,7 +1,7 @@
 """vLLM servers of kwok's pods: each pod's own metrics page, at the pod's own loopback address.
 
-kwok gives pods addresses of 127.64.0.0/16 and nobody listens there; one server here answers for all of them and tells by
-the address that a connection came to which pod it is.
+kwok gives pods addresses of 127.64.0.0/16 and nobody listens there; one server here answers for all of them and tells
+by the address that a connection came to which pod it is.
 """
 
 import threading

@@ -63,7 +63,12 @@ class ResourceMetrics:
         url = urlsplit(path)
         match url.path.strip("/").split("/"):
             case ["apis", "metrics.k8s.io", "v1beta1"]:
-                return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": GROUP_VERSION, "resources": [_RESOURCE]}
+                return {
+                    "kind": "APIResourceList",
+                    "apiVersion": "v1",
+                    "groupVersion": GROUP_VERSION,
+                    "resources": [_RESOURCE],
+                }
             case ["apis", "metrics.k8s.io", "v1beta1", "namespaces", namespace, "pods"]:
                 selector = parse_qs(url.query).get("labelSelector", [""])[0]
                 return self._pods(namespace, selector)

@@ -1,12 +1,12 @@
 """Scenarios: a control plane, the adapter, model servers and a stock HPA from manifests/examples, as sentences.
 
-    with world.scenario("queue-size") as scene:
-        scene.runs("vllm")
-        hpa = scene.autoscales("hpa-queue.yaml")
-        scene.shows({"vllm:num_requests_waiting": shared(12)})
-        hpa.wait_replicas(3)
+    scene.runs("vllm")
+    hpa = scene.autoscales("hpa-queue.yaml")
+    scene.shows({"vllm:num_requests_waiting": shared(12)})
+    hpa.wait_replicas(3)
 
-A World is started once for a module of tests; a Scenario has a namespace of its own in it.
+A World is started once for a module of tests; a Scenario has a namespace of its own in it. The fixtures `world` and
+`scene` are in played_together.py.
 """
 
 import contextlib
@@ -19,9 +19,10 @@ from adapter_in_cluster import Adapter
 from control_plane import ControlPlane
 from exporter_process import ExporterProcess, Fault
 from exporter_script import Told
-from gpu_cluster import DCGM_NAMESPACE, GPU_STAGES, dcgm_exporter, gpu_nodes, service, workload
+from gpu_cluster import DCGM_NAMESPACE, GPU_STAGES, STARTS_AT_ONCE, dcgm_exporter, gpu_nodes, workload
 from hpa_watch import HpaWatch
 from kube_api import Object
+from pod_view import APP_LABEL
 from resource_metrics import ResourceMetrics
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
@@ -44,7 +45,8 @@ kind: MetricRules
 rules: # the built-in ones look back over 60 s
 - name: avg_time_queue_us
   override: true
-  ratio: {numerator: nv_inference_queue_duration_us, denominator: nv_inference_request_success, windowSeconds: 15, idle: 0}
+  ratio:
+    {numerator: nv_inference_queue_duration_us, denominator: nv_inference_request_success, windowSeconds: 15, idle: 0}
   unit: microseconds
   reducer: mean
 - name: nim_requests_per_second
@@ -74,9 +76,9 @@ class World:
         plane.api.apply(nodes)
         for node in nodes:
             plane.api.merge(f"/api/v1/nodes/{node['metadata']['name']}/status", {"status": node["status"]})
-        plane.api.apply(_namespace(DCGM_NAMESPACE))
-        plane.api.apply([dcgm_exporter(node["metadata"]["name"]) for node in nodes])
         self.exporter = ExporterProcess.start(plane)
+        plane.api.apply(_namespace(DCGM_NAMESPACE))
+        plane.api.apply([dcgm_exporter(node["metadata"]["name"], self.exporter.ports) for node in nodes])
         self.resource_metrics = ResourceMetrics(plane)
         self.adapter = Adapter.install(plane)
         self.adapter.start_replica().wait_ready()
@@ -123,11 +125,11 @@ class Scenario:
         replicas: int = 1,
         pull_seconds: float = 0.0,
         load_seconds: float = 0.0,
-        wait: bool = True,
     ) -> None:
-        """A workload of a system (a key of gpu_cluster.SYSTEMS) with its Service; waits until its pods are Ready.
+        """A workload of a system (a key of gpu_cluster.SYSTEMS); returns when its pods are Ready.
 
-        name: of the workload; the system's when left out. The seconds are each pod's start, as in gpu_cluster.workload.
+        name: of the workload; the system's when left out. The seconds are the starts of pods that come later
+        (gpu_cluster.workload); the first ones are Ready at once.
         """
         app = name or system
         wanted = workload(
@@ -138,13 +140,20 @@ class Scenario:
             replicas=replicas,
             pull_seconds=pull_seconds,
             load_seconds=load_seconds,
+            ports=self.world.exporter.ports,
         )
         self._apps.append(app)
-        self._api.apply([wanted, service(self.namespace, app, system)])
+        self._api.apply(wanted)
         self.shows({}, app=app)
-        if wait:
-            seconds = 30.0 + pull_seconds + load_seconds
-            self._api.wait(self._api.path_of(wanted), lambda seen: _ready(seen) == replicas, timeout_seconds=seconds)
+        self._api.wait(self._pods_of(app), lambda seen: len(seen["items"]) == replicas)
+        self.loads_at_once(app=app)
+        self._api.wait(self._api.path_of(wanted), lambda seen: _ready(seen) == replicas)
+
+    def loads_at_once(self, *, app: str | None = None) -> None:
+        """Let the pods that there are pull and load no longer; those that come later take their time again."""
+        for pod in self._api.get(self._pods_of(app or self._apps[-1]))["items"]:
+            path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}"
+            self._api.merge(path, {"metadata": {"annotations": STARTS_AT_ONCE}})
 
     def autoscales(
         self,
@@ -192,6 +201,9 @@ class Scenario:
     def uses_cpu(self, milli_per_pod: Told, *, app: str | None = None) -> None:
         """What metrics-server says of the workload's pods: thousandths of a CPU."""
         self.world.resource_metrics.show(self.namespace, app or self._apps[-1], milli_per_pod)
+
+    def _pods_of(self, app: str) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={APP_LABEL}%3D{app}"
 
     def __enter__(self) -> Self:
         return self

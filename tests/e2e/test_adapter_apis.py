@@ -136,7 +136,11 @@ def test_openapi_through_the_api_server_has_our_paths(adapter: Adapter) -> None:
     path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/{resource}/{name}/{subresource}"
     # The API server asks for them in the background, a minute later where the first time failed.
     api.wait("/openapi/v2", lambda seen: path in seen["paths"], timeout_seconds=90)
-    for version in ("custom.metrics.k8s.io/v1beta1", "custom.metrics.k8s.io/v1beta2", "external.metrics.k8s.io/v1beta1"):
+    for version in (
+        "custom.metrics.k8s.io/v1beta1",
+        "custom.metrics.k8s.io/v1beta2",
+        "external.metrics.k8s.io/v1beta1",
+    ):
         index = api.wait("/openapi/v3", lambda seen, key=f"apis/{version}": key in seen["paths"], timeout_seconds=90)
         document = api.get(index["paths"][f"apis/{version}"]["serverRelativeURL"])
         assert any(path.startswith(f"/apis/{version}/namespaces/") for path in document["paths"])
@@ -147,20 +151,20 @@ def test_openapi_through_the_api_server_has_our_paths(adapter: Adapter) -> None:
     [
         (
             f"{CUSTOM}/v1beta2/namespaces/served/pods/*/{METRIC}",
-            f'pods.custom.metrics.k8s.io "*" is forbidden: User "bob" cannot get resource "pods/{METRIC}" in API group '
-            '"custom.metrics.k8s.io" in the namespace "served"',
+            f'pods.custom.metrics.k8s.io "*" is forbidden: User "bob" cannot get resource "pods/{METRIC}"',
         ),
         (
             f"{EXTERNAL}/namespaces/served/{METRIC}",
-            f'{METRIC}.external.metrics.k8s.io is forbidden: User "bob" cannot list resource "{METRIC}" in API group '
-            '"external.metrics.k8s.io" in the namespace "served"',
+            f'{METRIC}.external.metrics.k8s.io is forbidden: User "bob" cannot list resource "{METRIC}"',
         ),
     ],
 )
 def test_without_a_right_the_answer_is_the_api_servers_own(adapter: Adapter, path: str, message: str) -> None:
     with pytest.raises(ApiError) as refused:
         adapter.plane.api_of("bob").get(path)
-    assert (refused.value.status, refused.value.reason, refused.value.message) == (403, "Forbidden", message)
+    assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
+    group = path.split("/")[2]
+    assert refused.value.message == f'{message} in API group "{group}" in the namespace "served"'
 
 
 def test_a_tenant_sees_its_own_series_and_no_others(adapter: Adapter) -> None:

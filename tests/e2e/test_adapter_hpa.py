@@ -12,6 +12,7 @@ pytestmark = pytest.mark.e2e
 
 METRIC = "vllm:num_requests_waiting"
 TARGET = {"type": "AverageValue", "averageValue": "5"}
+WAIT_SECONDS = 60.0
 SYNCS_SECONDS = 11.0  # two of the HPA controller's periods here, and some
 
 SHORT_LIVED = """
@@ -31,7 +32,10 @@ KINDS: dict[str, tuple[Object, str]] = {
     "external": (
         {
             "type": "External",
-            "external": {"metric": {"name": METRIC, "selector": {"matchLabels": {"app": "external"}}}, "target": TARGET},
+            "external": {
+                "metric": {"name": METRIC, "selector": {"matchLabels": {"app": "external"}}},
+                "target": TARGET,
+            },
         },
         "FailedGetExternalMetric",
     ),
@@ -78,7 +82,9 @@ class Fleet:
 
     def wait_pods(self, name: str, replicas: int) -> None:
         path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}"
-        self._api.wait(path, lambda seen: ready(seen) == replicas == seen["spec"]["replicas"])
+        self._api.wait(
+            path, lambda seen: ready(seen) == replicas == seen["spec"]["replicas"], timeout_seconds=WAIT_SECONDS
+        )
 
     def wait_active(self, name: str, status: str, reason: str, message: str = "") -> Object:
         """Until the HPA's condition ScalingActive is so, with this in its message; the condition."""
@@ -87,7 +93,8 @@ class Fleet:
             seen = active(hpa)
             return (seen["status"], seen["reason"]) == (status, reason) and message in seen["message"]
 
-        return active(self._api.wait(f"{self._hpas}/{name}", is_so))
+        condition: Object = active(self._api.wait(f"{self._hpas}/{name}", is_so, timeout_seconds=WAIT_SECONDS))
+        return condition
 
     def replicas_over(self, seconds: float) -> dict[str, set[int]]:
         """Every replica count that each Deployment is told within this time."""

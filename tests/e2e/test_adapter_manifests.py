@@ -1,16 +1,14 @@
 """The adapter's manifests at a real API server: taken field by field, admitted as pods, and with no right too many."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from adapter_manifests import built
 from control_plane import ControlPlane
-from kube_api import ApiError, Object
+from kube_api import ApiError
 
 pytestmark = pytest.mark.e2e
 
@@ -27,19 +25,6 @@ def plane(start_control_plane: Callable[..., ControlPlane]) -> Iterator[ControlP
     with start_control_plane() as plane:
         plane.api.apply(built(BASE))
         yield plane
-
-
-def built(folder: Path) -> list[Object]:
-    """What kustomize makes of it."""
-    command = (
-        [shutil.which("kustomize"), "build"] if shutil.which("kustomize") else [shutil.which("kubectl"), "kustomize"]
-    )
-    if command[0] is None:
-        pytest.skip("neither kustomize nor kubectl is on the PATH, so no overlay can be built")
-    done = subprocess.run(  # noqa: S603 - a fixed command on our own folder
-        [*map(str, command), str(folder)], capture_output=True, text=True, check=True, timeout=60
-    )
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
 
 
 @pytest.mark.parametrize("folder", OVERLAYS, ids=lambda folder: folder.name)

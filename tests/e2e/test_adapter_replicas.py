@@ -73,7 +73,7 @@ def reads(api: Api) -> Iterator[list[tuple[int, bytes]]]:
     finally:
         stopped.set()
         thread.join()
-    assert count > 50, "else nothing is shown"
+    assert count >= 20, "else nothing is shown"
 
 
 def test_replicas_share_one_secret_and_show_the_same_certificate(
@@ -117,7 +117,7 @@ def test_a_restarted_one_is_ready_only_with_values_and_keeps_the_certificate(
     pair[0].wait_logged("listening")
     pair[0].wait_ready()
     with reads(api) as failures:
-        time.sleep(1.0)
+        time.sleep(2.0)
     assert failures == []
     assert shared(api) == before
     assert not pair[0].prober.unhealthy

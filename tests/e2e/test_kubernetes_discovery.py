@@ -166,10 +166,10 @@ async def test_rights_that_are_missing_are_named_and_enough_when_added(control_p
     async with discovery(reader, {"monitors": []}) as (_, found):
         await until(lambda: len(found.faults) == 2)
         assert not found.synced
-        remedy = '{apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"]}'
+        remedy = '{apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}'
         assert any("403 Forbidden" in fault and remedy in fault for fault in found.faults)
         rbac = "rbac.authorization.k8s.io"
-        rule = {"apiGroups": [""], "resources": ["pods", "services"], "verbs": ["get", "list", "watch"]}
+        rule = {"apiGroups": [""], "resources": ["pods", "services"], "verbs": ["list", "watch"]}
         named = {"apiVersion": f"{rbac}/v1", "metadata": {"name": "reader"}}
         control_plane.api.apply(
             [

@@ -105,7 +105,9 @@ async def test_only_the_allowed_names_may_ask(tmp_path: Path) -> None:
             assert (await adapter.get("/apis", proxy))[0] == 200
 
 
-async def test_the_serving_certificate_is_shown_anew_when_its_files_change(tmp_path: Path) -> None:
+async def test_the_serving_certificate_is_shown_anew_when_its_files_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """An expired one is counted as a fault and shown (there is no other); a half-written one changes nothing."""
     expired = make("leadtime-adapter", SERVING_CA, uses=SERVER, more=LOOPBACK, valid_until_ns=in_seconds(-60))
     other_ca = make("serving-ca", ca=True)
@@ -116,7 +118,11 @@ async def test_the_serving_certificate_is_shown_anew_when_its_files_change(tmp_p
         with pytest.raises(aiohttp.ClientConnectorCertificateError, match="expired"):
             await adapter.get("/healthz")
         (tmp_path / "serving.crt").write_text(renewed.pem)  # and not yet its key
-        await asyncio.sleep(1.1)
+
+        async def has_seen_them() -> bool:
+            return "the last good pair stays in use" in caplog.text
+
+        await eventually(has_seen_them)
         write_pair(tmp_path, renewed)
 
         async def is_believed() -> bool:
@@ -153,7 +159,6 @@ async def test_an_expired_serving_certificate_shows_in_the_adapters_own_metrics(
         pytest.param("GET /apis HTTP/1.1\r\nX: " + "x" * 80_000 + "\r\n\r\n", 431, id="headers-of-80-kB"),
         pytest.param("POST /apis HTTP/1.1\r\nContent-Length: 52428800\r\n\r\n", 413, id="a-body-of-50-MB"),
         pytest.param("\x16\x03\x01\r\n\r\n", 400, id="no-http"),
-        pytest.param("GET /apis?labelSelector=%FF%00 HTTP/1.1\r\nHost: a\r\n\r\n", 200, id="odd-bytes-are-harmless"),
     ],
 )
 async def test_a_request_that_is_not_right_is_answered_and_its_connection_closed(
@@ -162,8 +167,10 @@ async def test_a_request_that_is_not_right_is_answered_and_its_connection_closed
     reader, writer = await connect(adapter)
     writer.write(request_lines.encode())
     async with asyncio.timeout(5):
-        assert (await reader.readline()).split()[1] == str(code).encode()
+        answer = await reader.read()  # until the adapter closes
     writer.transport.abort()
+    assert answer.startswith(f"HTTP/1.1 {code} ".encode())
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == code
     assert (await adapter.get(f"{PODS}/*/{WAITING}"))[0] == 200
 
 
@@ -174,7 +181,7 @@ async def connect(adapter: Adapter, pair: Made | None = HPA) -> tuple[asyncio.St
 
 async def test_who_drips_a_request_is_hung_up_on_and_nobody_else_waits(tmp_path: Path) -> None:
     """Slow-loris: 100 connections, a byte every 50 ms on each; a request must be complete within a second here."""
-    http = {"headerTimeoutSeconds": 1, "tlsHandshakeTimeoutSeconds": 1}
+    http = {"headerTimeoutSeconds": 1}
     document = configuration(tmp_path, server={"host": "127.0.0.1", "port": 0, "http": http})
 
     async def drip(adapter: Adapter) -> None:
@@ -206,7 +213,7 @@ async def test_who_drips_a_request_is_hung_up_on_and_nobody_else_waits(tmp_path:
 
 async def test_who_connects_and_never_says_a_word_is_dropped(tmp_path: Path) -> None:
     """No TLS handshake is ever begun on 500 connections, of which 256 may wait at a time."""
-    http = {"tlsHandshakeTimeoutSeconds": 1}
+    http = {"tlsHandshakeTimeoutSeconds": 2}
     document = configuration(tmp_path, server={"host": "127.0.0.1", "port": 0, "http": http})
     async with collected(tmp_path, document) as adapter:
         silent = [await asyncio.open_connection("127.0.0.1", adapter.port) for _ in range(500)]
@@ -243,7 +250,8 @@ async def test_ten_thousand_idle_connections_keep_no_new_client_out(tmp_path: Pa
             before = resident_bytes(process.process.pid)
             with contextlib.ExitStack() as idle, ThreadPoolExecutor(4) as threads:
                 loop = asyncio.get_running_loop()
-                context = client_context(tmp_path, SERVING_CA.pem)
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it does not matter who serves them
                 opening = [
                     loop.run_in_executor(threads, _open_idle, context, process.port, count // 4) for _ in range(4)
                 ]
@@ -259,17 +267,20 @@ async def test_ten_thousand_idle_connections_keep_no_new_client_out(tmp_path: Pa
                         own = await response.text()
                 assert process.is_alive
                 grown = resident_bytes(process.process.pid) - before
-            assert "leadtime_adapter_connections 2000.0" in own
+            assert 1900 < _connections(own) <= 2000
             assert grown < 150 * MEGABYTE, f"{grown / MEGABYTE:.0f} MB more for {count} connections"
             assert await process.end() == 0
 
 
+def _connections(page: str) -> float:
+    return float(
+        next(line for line in page.splitlines() if line.startswith("leadtime_adapter_connections ")).split()[1]
+    )
+
+
 def _open_idle(context: ssl.SSLContext, port: int, count: int) -> list[ssl.SSLSocket]:
     """Connections whose TLS handshake is complete and that then say nothing."""
-    return [
-        context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
-        for _ in range(count)
-    ]
+    return [context.wrap_socket(socket.create_connection(("127.0.0.1", port))) for _ in range(count)]
 
 
 def _file_descriptors(wanted: int) -> int:

@@ -116,7 +116,8 @@ async def test_a_metric_that_no_rule_has_is_there_with_the_collection_after_its_
     with monitoring.served() as endpoint:
         async with running(tmp_path, asking(tmp_path, endpoint)) as adapter:
             await adapter.collect()
-            print(await adapter.refusal(path))
+            code, message = await adapter.refusal(path)
+            assert (code, message.endswith("source cloudMonitoring has not been asked yet")) == (503, True), message
             await adapter.collect(after_seconds=30)
             (item,) = (await adapter.get_json(path))["items"]
             assert item["value"] == "12000m"

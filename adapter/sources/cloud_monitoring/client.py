@@ -31,6 +31,14 @@ class CallRefused(SourceUnavailable):
     """The API is well and this one call is not: a retry does not help until the rule is changed."""
 
 
+def check_limit(count: int, limit: int) -> None:
+    """Raise CallRefused for more series than the limit."""
+    if count > limit:
+        raise CallRefused(
+            "limit", f"had over seriesLimit={limit} series, must have at most so many; raise it or narrow the filter"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesQuery:
     """One ListTimeSeries. field: what of each point is wanted. newest_only: the newest point of each is enough."""
@@ -58,7 +66,7 @@ class MonitoringClient:
         """All pages of the query, the parts of a series put together. Raises NoSuchMetric, SourceUnavailable.
 
         timeout_seconds: how long the next page may take. on_page: told before each page after the first.
-        Ends at the page that passes the series limit.
+        Beyond the series limit it raises: a part of them is no use, since sums over it would be too low.
         """
         from google.cloud.monitoring_v3 import ListTimeSeriesRequest
 
@@ -76,6 +84,7 @@ class MonitoringClient:
             aggregation.alignment_period.seconds = query.aggregation.period_seconds
             aggregation.per_series_aligner = aggregation.Aligner.Value(query.aggregation.per_series_aligner)
             aggregation.cross_series_reducer = aggregation.Reducer.Value(query.aggregation.cross_series_reducer)
+            aggregation.group_by_fields.extend(query.aggregation.group_by_fields)
         found: dict[object, CloudSeries] = {}
         while True:
             pager = self._call(
@@ -87,7 +96,8 @@ class MonitoringClient:
             with DECODING:
                 for raw in unhurried(page.time_series, every=_SERIES_AT_A_TIME):
                     add_series(found, raw, field=query.field, newest_only=query.newest_only)
-            if not page.next_page_token or len(found) > self._settings.series_limit:
+            check_limit(len(found), self._settings.series_limit)
+            if not page.next_page_token:
                 return list(found.values())
             request.page_token = page.next_page_token
             on_page()

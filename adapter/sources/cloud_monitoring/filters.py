@@ -36,6 +36,11 @@ _RESOURCE_OF = (
     ("kubernetes.io/pod/", "k8s_pod"),
     ("kubernetes.io/node/", "k8s_node"),
 )
+_NAMESPACE_LABELS = {
+    "prometheus_target": "namespace",
+    "k8s_container": "namespace_name",
+    "k8s_pod": "namespace_name",
+}
 _PROJECT = re.compile(r'resource\.labels?\.project_id\s*=\s*"?([a-z0-9][a-z0-9.:-]*)"?')
 
 
@@ -61,6 +66,7 @@ class Aggregation:
     per_series_aligner: str
     cross_series_reducer: str
     period_seconds: int
+    group_by_fields: tuple[str, ...] = ()
 
 
 def operands_of(rule: Rule) -> tuple[Operand, ...]:
@@ -103,16 +109,22 @@ def project_of(cloud: CloudQuery | None, default: str) -> str:
     return default if named is None else named[1]
 
 
-def aggregation_of(cloud: CloudQuery | None, *, metric_kind: str, value_type: str, window_seconds: int) -> Aggregation:
+def aggregation_of(rule: Rule, *, metric_kind: str, value_type: str, window_seconds: int) -> Aggregation:
     """The aggregation for a rule with a reducer, as the Stackdriver adapter has it.
 
+    Of a rule that other namespaces may not read, each namespace's series are reduced on their own: of several
+    together the result would be no namespace's, and everybody's to read.
     metric_kind: GAUGE, DELTA or CUMULATIVE. value_type: INT64, DOUBLE, DISTRIBUTION, ...
     """
+    cloud = rule.cloud
     reducer = cloud.reducer if cloud is not None else ""
+    resource = (cloud.resource_type or _resource_type(cloud.metric_type)) if cloud is not None else ""
+    label = _NAMESPACE_LABELS.get(resource) if not rule.visible_to else None
+    groups = (f"resource.label.{label}",) if label is not None else ()
     if metric_kind == "GAUGE":
-        return Aggregation("ALIGN_NEXT_OLDER", reducer, window_seconds)
+        return Aggregation("ALIGN_NEXT_OLDER", reducer, window_seconds, groups)
     aligner = "ALIGN_DELTA" if value_type == "DISTRIBUTION" else "ALIGN_RATE"
-    return Aggregation(aligner, reducer, ALIGNMENT_SECONDS)
+    return Aggregation(aligner, reducer, ALIGNMENT_SECONDS, groups)
 
 
 def is_reduced(cloud: CloudQuery | None) -> bool:

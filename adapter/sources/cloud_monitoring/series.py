@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeAlias
 
 from adapter.sources.attribution import EXPORTER_NAMESPACES, may_speak_of
+from adapter.sources.cloud_monitoring.client import check_limit
 from adapter.sources.cloud_monitoring.filters import ALIGNMENT_SECONDS, is_reduced
 from adapter.sources.cloud_monitoring.messages import CloudSeries
 from adapter.sources.cloud_monitoring.points import increase_of, quantile_of
@@ -47,7 +48,8 @@ def series_of(
 ) -> Found:
     """The rule's series: of pods that exist, or of no pod. operands: as the rule's value has them.
 
-    exporter_namespaces: whose pods are believed about those of other namespaces.
+    Raises SourceUnavailable where there are more than series_limit. exporter_namespaces: whose pods are believed about
+    those of other namespaces.
     """
     own = partial(pod_of, believed=exporter_namespaces)
     notes: Counter[str] = Counter()
@@ -80,7 +82,7 @@ def pod_of(series: CloudSeries, believed: Collection[str] = EXPORTER_NAMESPACES)
     elif series.resource_type == "prometheus_target":
         name, namespace = labels.get("pod", ""), resource.get("namespace", "")
         about = labels.get("exported_namespace") or namespace
-        if labels.get("exported_pod") and may_speak_of(about, exporter_namespace=namespace, believed=believed):
+        if labels.get("exported_pod") and may_speak_of(about, by=namespace, believed=believed):
             name, namespace = labels["exported_pod"], about
     else:
         return None
@@ -113,9 +115,8 @@ def _by_labels(
         key = (pod, frozenset([*labels.items(), *((f"resource.{name}", value) for name, value in apart.items())]))
         if key in kept:
             notes["duplicate"] += 1
-        elif len(kept) >= series_limit:
-            notes["limit"] += 1
         else:
+            check_limit(len(kept) + 1, series_limit)  # under all its names together
             kept[key] = one
     return kept
 

@@ -56,7 +56,8 @@ class CloudMonitoringSettings(Section):
     every 15 s; gRPC decodes that many in 4 ms, during which no request is answered. The API's maximum is 100,000."""
 
     series_limit: int = Field(default=10_000, ge=1, le=1_000_000)
-    """Series kept of one rule; the rest are cut and counted. 10,000: ten for each of 1,000 pods."""
+    """Series of one rule; one that has more fails, since a sum over a part of them would be too low. 10,000: ten for
+    each of 1,000 pods."""
 
     exporter_namespaces: tuple[str, ...] = EXPORTER_NAMESPACES
     """Namespaces whose exporters are believed about other namespaces' pods, which series then name in exported_pod and

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -27,7 +26,7 @@ from adapter.sources.cloud_monitoring.filters import (
 from adapter.sources.cloud_monitoring.messages import CloudSeries
 from adapter.sources.cloud_monitoring.series import Found, series_of
 from adapter.sources.cloud_monitoring.settings import CloudMonitoringSettings
-from adapter.sources.in_threads import DECODING, run_all
+from adapter.sources.in_threads import DECODING, DaemonThreads, run_all
 from adapter.sources.pods import Pods
 from adapter.sources.rule import Latest, Rule, Total
 from adapter.sources.series import NS_PER_SECOND, Series
@@ -63,7 +62,7 @@ class CloudMonitoringSource:
         self._settings = settings
         self._monotonic = monotonic
         self._client = MonitoringClient(settings)
-        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=name)
+        self._threads = DaemonThreads(settings.concurrency, name=name)
         self._budget = Budget(per_minute=settings.requests_per_minute, interval_seconds=settings.interval_seconds)
         self._lock = threading.Lock()
         self._last: dict[Rule, Sequence[Series]] = {}
@@ -191,7 +190,7 @@ class CloudMonitoringSource:
             query = replace(
                 query,
                 aggregation=aggregation_of(
-                    rule.cloud,
+                    rule,
                     metric_kind=kind,
                     value_type=value_type,
                     window_seconds=self._settings.window_seconds,
@@ -256,4 +255,5 @@ def _told(query: SeriesQuery) -> str:
         return f"{told} (raw points)"
     aggregation = query.aggregation
     aligned = f"{aggregation.per_series_aligner} {aggregation.period_seconds} s"
-    return f"{told} ({aligned}, {aggregation.cross_series_reducer})"
+    by = f" by {', '.join(aggregation.group_by_fields)}" if aggregation.group_by_fields else ""
+    return f"{told} ({aligned}, {aggregation.cross_series_reducer}{by})"

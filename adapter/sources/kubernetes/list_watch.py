@@ -219,7 +219,7 @@ def rbac_remedy(path: str) -> str:
     parts = path.strip("/").split("/")
     group = "" if parts[0] == "api" else parts[1]
     role = "Role of that namespace" if "namespaces" in parts else "ClusterRole"
-    rule = f'{{apiGroups: ["{group}"], resources: ["{parts[-1]}"], verbs: ["get", "list", "watch"]}}'
+    rule = f'{{apiGroups: ["{group}"], resources: ["{parts[-1]}"], verbs: ["list", "watch"]}}'
     return f"add to the adapter's {role}: {rule}"
 
 

@@ -46,12 +46,14 @@ class Endpoint:
 class Monitor:
     """What is kept of a monitor object.
 
-    name: kind, namespace and name, as people would say it. namespaces: where it selects; None for all.
+    name: kind, namespace and name, as people would say it. own_namespace: where it is itself, "" for one of the
+    cluster. namespaces: where it selects; None for all.
     selector: of pods, or of Services where selects_services.
     notes: what of it is not followed, and what that means.
     """
 
     name: str
+    own_namespace: str
     selector: LabelSelector
     namespaces: frozenset[str] | None
     selects_services: bool = False
@@ -77,6 +79,7 @@ def prune_monitor(kind: MonitorKind, item: Json) -> Monitor:
         notes += [f"{where}: {field} is not applied, the page counts as the exporter wrote it" for field in ignored]
     return Monitor(
         name=name,
+        own_namespace=namespace,
         selector=parse_selector(spec.get("selector")),
         namespaces=_namespaces(kind, namespace, spec),
         selects_services=kind == "ServiceMonitor",

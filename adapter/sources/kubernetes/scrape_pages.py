@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from adapter.sources.attribution import may_speak_of
 from adapter.sources.kubernetes.known_systems import is_exporter, known_pages
 from adapter.sources.kubernetes.label_selector import LabelSelector, parse_selector
 from adapter.sources.kubernetes.monitors import Endpoint, Monitor
@@ -59,12 +60,31 @@ class PageFinder:
     def _is_trusted(self, pod: PodRecord) -> bool:
         return bool({"*", pod.key.namespace} & set(self._settings.exporter_namespaces))
 
+    def _monitored(
+        self, pod: PodRecord, role: Role, monitors: Iterable[Monitor], services: Sequence[ServiceRecord]
+    ) -> Pages:
+        """By monitors of the pod's own namespace, of the cluster, and of those that may speak for others: any tenant
+        could select another's pods, and have them scraped where their values are not."""
+        believed = self._settings.monitor_namespaces
+        followed, others = list[Monitor](), list[Monitor]()
+        for one in monitors:
+            may = may_speak_of(pod.key.namespace, by=one.own_namespace, believed=believed)
+            (followed if may else others).append(one)
+        refused = [
+            f"{name} is not followed for another namespace's pods; add its namespace to "
+            "discovery.kubernetes.monitorNamespaces"
+            for name in (_monitored(pod, role, [one], services).found_by for one in others)
+            if name
+        ]
+        pages = _monitored(pod, role, followed, services)
+        return Pages(targets=pages.targets, found_by=pages.found_by, notes=(*pages.notes, *refused))
+
     def _found(
         self, pod: PodRecord, role: Role, monitors: Iterable[Monitor], services: Sequence[ServiceRecord]
     ) -> Iterator[Pages]:
         if self._settings.annotations and pod.annotations.get("prometheus.io/scrape") == "true":
             yield _annotated(pod, role)
-        yield _monitored(pod, role, monitors, services)
+        yield self._monitored(pod, role, monitors, services)
         if self._settings.known_systems and pod.annotations.get("prometheus.io/scrape") != "false":
             yield _known(pod, role)
 

@@ -55,6 +55,10 @@ class KubernetesSettings(Section):
     """Follow prometheus.io/scrape, port, path and scheme, a convention that any tenant may use for its own pods."""
     monitors: tuple[MonitorKind, ...] = ("PodMonitoring", "ClusterPodMonitoring", "PodMonitor", "ServiceMonitor")
     """Kinds to follow. One that the cluster does not serve is looked for again every 5 minutes."""
+    monitor_namespaces: tuple[str, ...] = ("monitoring", *EXPORTER_NAMESPACES)
+    """Namespaces whose PodMonitors and ServiceMonitors are followed for other namespaces' pods; "*" for all. Any tenant
+    could have another's pods scraped at a page that does not say their values. "monitoring" is where kube-prometheus
+    installs its own; a monitor in the pod's own namespace, and a ClusterPodMonitoring, always counts."""
     known_systems: bool = True
     """Scrape pods of vLLM, Triton, TorchServe, NIM, TGI, DCGM exporter and endpoint picker where nothing else names
     their page, and pods that ask for a GPU at the ports of these."""

@@ -95,5 +95,5 @@ def workload_of(labels: Mapping[str, str], believed: Collection[str]) -> PodKey 
     name, namespace = labels.get("exported_pod", ""), labels.get("exported_namespace") or target_namespace
     if not name or not namespace:
         return None
-    is_believed = may_speak_of(namespace, exporter_namespace=target_namespace, believed=believed)
+    is_believed = may_speak_of(namespace, by=target_namespace, believed=believed)
     return PodKey(namespace, name) if is_believed else None

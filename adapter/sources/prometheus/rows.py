@@ -63,15 +63,17 @@ def series_of(
     """The rows as series: of pods that are shown, or of no pod.
 
     Counted: "ended" ones (a value whose series has no present sample any more), "duplicate" (the first one stays) and
-    "limit". metric: the exporter's name for it.
+    "limit": a pod that these are cut of has no value, since a sum over the rest would be too low. metric: the
+    exporter's name for it.
     """
     notes: Counter[str] = Counter()
     times = {row.labels.identity: round(row.value * 1000) for row in rows if row.labels.is_time and row.value > 0}
     values = _preferred([row for row in rows if not row.labels.is_time], query.names)
     shared = why_not_attributable([row.labels.gpu or {} for row in values], name=metric, pods=shown.pods)
     kept: dict[tuple[PodKey | None, int], Series] = {}
-    for index, row in enumerate(unhurried(values, every=_ROWS_AT_A_TIME)):
-        labels = row.labels
+    cut: dict[tuple[PodKey | None, str], None] = {}
+    for index in unhurried(_by_need(values, limits.series), every=_ROWS_AT_A_TIME):
+        row, labels = values[index], values[index].labels
         if not shown.has(labels):
             continue
         at_ms = times.get(labels.identity) if query.timed else row.at_ms
@@ -82,10 +84,27 @@ def series_of(
             notes["duplicate"] += 1
         elif len(kept) >= limits.series or labels.count > limits.labels or labels.longest > limits.label_value:
             notes["limit"] += 1
+            cut[labels.pod, "" if labels.pod is not None else labels.own.get("namespace", "")] = None
         else:
             kept[key] = _series(row, min(at_ms * NS_PER_MS, now_ns), query, shared.get(index, ""))
     unknown = _without_value(rows, values, shown, now_ns, query) if query.timed else []
-    return Found([*kept.values(), *unknown[: limits.series - len(kept)]], notes)
+    return Found([*kept.values(), *_cut(cut, now_ns, query), *unknown[: limits.series - len(kept)]], notes)
+
+
+def _by_need(rows: Sequence[Row], limit: int) -> Sequence[int]:
+    """The rows' indexes, in their order; beyond the limit those of the pods with the fewest rows first, so that an
+    explosion of labels costs the pod that has it and no other."""
+    if len(rows) <= limit:
+        return range(len(rows))
+    count = Counter(row.labels.pod for row in rows)
+    return sorted(range(len(rows)), key=lambda index: count[rows[index].labels.pod])
+
+
+def _cut(cut: Iterable[tuple[PodKey | None, str]], now_ns: int, query: Query) -> Iterable[Series]:
+    """One series without a value for each pod, or namespace without one, that series are missing of."""
+    why = "some of its series were cut (seriesLimit, labelsLimit, labelValueLimit)"
+    for pod, namespace in cut:
+        yield Series({"namespace": namespace} if namespace else {}, None, now_ns, pod, query.window_seconds, why=why)
 
 
 def exporters_in(rows: Iterable[Row]) -> set[PodKey]:

@@ -70,7 +70,8 @@ class PrometheusSettings(Section):
     """Queries under way at once. 4: well below Prometheus' own limit of 20 (--query.max-concurrency)."""
 
     series_limit: int = Field(default=10_000, ge=1, le=1_000_000)
-    """Series kept of one rule; the rest are cut and counted. 10,000: ten for each of 1,000 pods."""
+    """Series kept of one rule; the rest are cut and counted, those of pods with the most first, and a pod that series
+    are cut of has no value. 10,000: ten for each of 1,000 pods."""
 
     labels_limit: int = Field(default=64, ge=1, le=1000)
     """Labels of one series; one with more is cut and counted. 64: Google's exporters write some 20."""

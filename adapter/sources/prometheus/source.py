@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from requests.auth import AuthBase
 
-from adapter.sources.in_threads import DECODING, run_all
+from adapter.sources.in_threads import DECODING, DaemonThreads, run_all
 from adapter.sources.pods import Pods
 from adapter.sources.prometheus.answer import Answer, QueryRefused
 from adapter.sources.prometheus.credentials import credentials_of
@@ -56,7 +55,7 @@ class PrometheusSource:
         self._limits = Limits(
             series=settings.series_limit, labels=settings.labels_limit, label_value=settings.label_value_limit
         )
-        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=name)
+        self._threads = DaemonThreads(settings.concurrency, name=name)
         self._clients = _Clients(settings, self._auth, monotonic)
         self._exporters: frozenset[PodKey] = frozenset()
         self._turn = 0
@@ -181,9 +180,7 @@ class _Clients:
         self._settings = settings
         self._auth = auth
         self._monotonic = monotonic
-        self._labels = LabelCache(
-            limit=_LABEL_SETS_LIMIT, exporter_namespaces=settings.exporter_namespaces
-        )
+        self._labels = LabelCache(limit=_LABEL_SETS_LIMIT, exporter_namespaces=settings.exporter_namespaces)
         self._of_thread = threading.local()
         self._all: list[_Client] = []
 

@@ -135,12 +135,30 @@ def test_a_filter_can_name_another_project(filter_text, project):
 )
 def test_reducers_are_aligned_as_in_the_stackdriver_adapter(kind, value_type, aligner, seconds):
     cloud = CloudQuery(metric_type="x", reducer="REDUCE_MEAN")
-    found = aggregation_of(cloud, metric_kind=kind, value_type=value_type, window_seconds=300)
+    rule = Rule(name="m", value=Latest(()), cloud=cloud)
+    found = aggregation_of(rule, metric_kind=kind, value_type=value_type, window_seconds=300)
     assert (found.per_series_aligner, found.cross_series_reducer, found.period_seconds) == (
         aligner,
         "REDUCE_MEAN",
         seconds,
     )
+
+
+@pytest.mark.parametrize(
+    ("metric_type", "visible_to", "groups"),
+    [
+        (f"{GMP}t/histogram", (), ("resource.label.namespace",)),
+        ("kubernetes.io/container/accelerator/duty_cycle", (), ("resource.label.namespace_name",)),
+        (f"{GMP}t/histogram", ("*",), ()),
+        ("pubsub.googleapis.com/subscription/x", (), ()),
+    ],
+)
+def test_one_namespaces_series_are_not_reduced_together_with_anothers(metric_type, visible_to, groups):
+    """The result would be no namespace's, and so everybody's to read; unless the rule is."""
+    cloud = CloudQuery(metric_type=metric_type, reducer="REDUCE_PERCENTILE_95")
+    rule = Rule(name="m", value=Latest(()), cloud=cloud, visible_to=visible_to)
+    found = aggregation_of(rule, metric_kind="DELTA", value_type="DISTRIBUTION", window_seconds=300)
+    assert found.group_by_fields == groups
 
 
 def test_no_reducer_means_raw_points():

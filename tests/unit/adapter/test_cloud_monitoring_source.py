@@ -278,7 +278,9 @@ def test_types_that_do_not_exist_leave_nothing_behind(fake):
     with source_of(fake, monotonic=lambda: now[0]) as source:
         for minute in range(20):
             now[0] = minute * 600.0
-            collect(source, Rule(name="x", value=Latest((f"typo_{minute}",)), cloud=CloudQuery(metric_type=f"a/{minute}")))
+            collect(
+                source, Rule(name="x", value=Latest((f"typo_{minute}",)), cloud=CloudQuery(metric_type=f"a/{minute}"))
+            )
         assert len(source._absent_until) == 1
 
 
@@ -379,6 +381,7 @@ def test_a_reducer_is_the_apis_and_the_kind_is_asked_once(fake):
     assert listed.aggregation == again.aggregation
     assert listed.aggregation.per_series_aligner.name == "ALIGN_DELTA"
     assert listed.aggregation.cross_series_reducer.name == "REDUCE_PERCENTILE_95"
+    assert list(listed.aggregation.group_by_fields) == ["resource.label.namespace"]
 
 
 def test_throttling_is_never_not_found_and_stops_the_collection(fake):
@@ -453,13 +456,15 @@ def test_a_page_that_is_too_long_is_not_throttling(fake):
     assert reading.failures["waiting"].reason == "too_large"
 
 
-def test_series_beyond_the_limit_are_cut_and_counted(fake):
+def test_more_series_than_the_limit_fail_their_rule(fake):
+    """A sum over those that fit would be too low."""
     fake.series = [
         series(f"{GMP}vllm:waiting/gauge", (5, 1.0), labels={"pod": "vllm-0", "user": str(user)}) for user in range(30)
     ]
     with source_of(fake, series_limit=20) as source:
         reading = collect(source, WAITING)
-    assert (len(reading.series["waiting"]), reading.notes["limit"]) == (20, 10)
+    assert (reading.series, reading.failures["waiting"].reason) == ({}, "limit")
+    assert "had over seriesLimit=20 series" in str(reading.failures["waiting"])
 
 
 def test_a_metric_nobody_ever_wrote_is_unknown_and_asked_for_again_later(fake):

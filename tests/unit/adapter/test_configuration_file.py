@@ -59,7 +59,9 @@ sources:
             "f:1: discovery: kubernetes and targetsFile are both given",
             id="two-discoveries",
         ),
-        pytest.param("servingCertificate: {certFile: a}", "f:1: servingCertificate.keyFile: was not set", id="half-pair"),
+        pytest.param(
+            "servingCertificate: {certFile: a}", "f:1: servingCertificate.keyFile: was not set", id="half-pair"
+        ),
         pytest.param("kind: Deployment", "f:1: kind: was 'Deployment', must be one of", id="another-kind"),
         pytest.param("server: {port: 1}\nserver: {port: 2}", "f:2: ", id="a-key-twice"),
         pytest.param("server: [", "f:", id="not-yaml"),

@@ -43,9 +43,8 @@ class Scrapes:
             pod=self.target.owner if self.target.role == "pod" else None,
             at_ns=START_NS + round(second * NS),
         )
-        found = list(series_of(self.rule, page, self.histories))
         self.histories.forget(page.at_ns)
-        return found
+        return list(series_of(self.rule, page, self.histories))
 
 
 def values(series: list[Series]) -> list[tuple[float | None, str]]:

@@ -128,6 +128,17 @@ def test_a_monitor_names_the_page(text: str, url: list[str]) -> None:
     assert found.notes == ()
 
 
+@pytest.mark.parametrize("text", [POD_MONITOR, SERVICE_MONITOR])
+def test_a_tenants_monitor_does_not_move_anothers_scrape(text: str) -> None:
+    hostile = text.replace("namespace: monitoring", "namespace: team-b")
+    found = pages(pod("p"), monitor(hostile), services=(service(SERVICE),))
+    assert found.found_by == "known system vllm"
+    (note,) = found.notes
+    assert "Monitor team-b/vllm is not followed for another namespace's pods" in note
+    allowed = pages(pod("p"), monitor(hostile), services=(service(SERVICE),), monitorNamespaces=["team-b"])
+    assert "team-b/vllm" in allowed.found_by
+
+
 @pytest.mark.parametrize(
     ("text", "changes"),
     [

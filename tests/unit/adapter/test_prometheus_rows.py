@@ -16,7 +16,11 @@ from adapter.store import namespace_of
 
 NOW_NS = 1_000_000 * NS_PER_SECOND
 NOW = NOW_NS // NS_PER_SECOND
-PODS = {PodKey("llm", "vllm-0"): PodInfo(), PodKey("llm", "vllm-1"): PodInfo(), PodKey("gpu-operator", "dcgm-x"): PodInfo()}
+PODS = {
+    PodKey("llm", "vllm-0"): PodInfo(),
+    PodKey("llm", "vllm-1"): PodInfo(),
+    PodKey("gpu-operator", "dcgm-x"): PodInfo(),
+}
 LIMITS = Limits(series=10, labels=8, label_value=20)
 RAW = Query("x[120s]", names=("new", "old"))
 PAIRED = Query("rate(x[60s]) or ...", 60, timed=True)
@@ -177,10 +181,19 @@ def test_the_first_of_two_series_with_the_same_labels_stays():
 
 def test_series_beyond_the_limits_are_cut_and_counted():
     many = [row(1, engine=str(engine)) for engine in range(12)]
-    assert (len(found(many).series), found(many).notes) == (10, {"limit": 2})
+    assert found(many).notes == {"limit": 2}
+    assert [one.value for one in found(many).series] == [1.0] * 10 + [None]  # so that the pod's sum is not told
     wide = row(1, **{f"l{index}": "x" for index in range(9)})
     long = row(1, text="x" * 21)
-    assert (found([wide, long]).series, found([wide, long]).notes) == ([], {"limit": 2})
+    (missing,) = found([wide, long]).series
+    assert (missing.pod, missing.value, found([wide, long]).notes) == (PodKey("llm", "vllm-0"), None, {"limit": 2})
+
+
+def test_an_explosion_of_labels_costs_the_pod_that_has_it_and_no_other():
+    many = [row(1, engine=str(engine)) for engine in range(12)]
+    series = found([*many, row(5, pod="vllm-1")]).series
+    assert [one.value for one in series if one.pod.name == "vllm-1"] == [5.0]
+    assert None in [one.value for one in series if one.pod.name == "vllm-0"]
 
 
 @pytest.mark.parametrize(

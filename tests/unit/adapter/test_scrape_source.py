@@ -209,6 +209,14 @@ async def test_where_no_page_can_be_had_the_source_is_unavailable(bench: Bench) 
     assert refused.value.reason == "throttled"
 
 
+async def test_pods_that_load_are_no_failure_of_the_source(bench: Bench) -> None:
+    """Else an adapter would be unavailable, and all its names with it, while the only server loads its model."""
+    bench.show(loading=http(status="503 Loading"))
+    bench.pods = {pod: PodInfo(ready=False) for pod in bench.pods}
+    reading = await bench.collect()
+    assert (reading.series, list(reading.answered or ()), reading.notes) == ({}, [], {"status": 1})
+
+
 async def test_without_targets_there_is_nothing_and_no_failure(bench: Bench) -> None:
     reading = await bench.collect()
     assert (reading.series, dict(reading.notes)) == ({}, {})

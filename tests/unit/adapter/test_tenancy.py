@@ -1,11 +1,12 @@
 """A namespace reads its own series and what it was allowed: by every path, parameter, selector and name."""
 
+import contextlib
 import time
 from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from served_metrics import NOW_NS, OWNERS, POOL, QUEUE, A, pods, rule, series, served
 
@@ -89,6 +90,7 @@ _PLACES = st.sampled_from(
 )
 
 
+@settings(max_examples=400, deadline=None)
 @given(_PLACES, _NAMES, _SELECTORS, st.sampled_from(["", "&explain=true"]), st.sampled_from(["labelSelector", "both"]))
 def test_nothing_that_is_asked_with_rights_in_one_namespace_tells_anothers_values(place, name, selector, more, where):
     target = place.replace("M", quote(name, safe="")) + f"?labelSelector={quote(selector)}{more}"
@@ -150,10 +152,8 @@ def test_a_namespace_of_the_name_star_is_not_all_namespaces() -> None:
 )
 def test_a_selector_as_long_as_a_request_is_read_at_once(text: str) -> None:
     began = time.process_time()
-    try:
+    with contextlib.suppress(BadSelector):
         parse_selector(text)
-    except BadSelector as error:
-        assert str(error)
     assert time.process_time() - began < 1.0  # quadratic, the blanks took 90 s
 
 

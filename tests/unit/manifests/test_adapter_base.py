@@ -114,12 +114,12 @@ def test_every_selector_finds_the_adapters_pods(base: Objects, one: One, pod: di
             "ClusterRole",
             "leadtime-adapter",
             {
-                ("", "pods"): "get list watch",
-                ("", "services"): "get list watch",
-                ("monitoring.googleapis.com", "podmonitorings"): "get list watch",
-                ("monitoring.googleapis.com", "clusterpodmonitorings"): "get list watch",
-                ("monitoring.coreos.com", "podmonitors"): "get list watch",
-                ("monitoring.coreos.com", "servicemonitors"): "get list watch",
+                ("", "pods"): "list watch",
+                ("", "services"): "list watch",
+                ("monitoring.googleapis.com", "podmonitorings"): "list watch",
+                ("monitoring.googleapis.com", "clusterpodmonitorings"): "list watch",
+                ("monitoring.coreos.com", "podmonitors"): "list watch",
+                ("monitoring.coreos.com", "servicemonitors"): "list watch",
             },
         ),
         (
