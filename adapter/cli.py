@@ -27,8 +27,8 @@ ConfigOption = Annotated[
 ]
 
 _SWITCH_SECONDS = 0.0005
-"""Python's own 5 ms made the p99 of requests 19 to 63 ms instead of 11 to 13 while Prometheus was the source of 10,000
-series (benchmarks/adapter.py, alternated)."""
+"""With Python's own 5 ms the p99 of requests was 41 ms instead of 20 while Prometheus was the source of 10,000 series
+(medians of four rounds each in turn, on a busy machine; benchmarks/adapter.py)."""
 
 
 @app.callback()

@@ -35,7 +35,7 @@ class DaemonThreads(Executor):
         self._threads: list[threading.Thread] = []
         self._is_shut = False
 
-    def submit(  # type: ignore[override]  # typeshed's has its own names
+    def submit(
         self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> "Future[Result]":
         if self._is_shut:

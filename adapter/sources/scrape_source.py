@@ -42,6 +42,7 @@ class _Collection:
     unread: list[Target] = field(default_factory=list)
     read: int = 0
     failures: dict[Target, SourceUnavailable] = field(default_factory=dict)
+    exporter_of_gpu: dict[tuple[str, PodKey | None, str, str], Target] = field(default_factory=dict)
 
 
 class ScrapeSource:
@@ -207,8 +208,20 @@ class ScrapeSource:
             async with self._turns():
                 part = list(islice(values, _SERIES_PER_TURN))
                 for name, one in part:
-                    under_way.series.setdefault(name, []).append(one)
+                    if _is_told_already(name, one, target, under_way):
+                        under_way.notes["duplicate"] += 1
+                    else:
+                        under_way.series.setdefault(name, []).append(one)
                 is_more = len(part) == _SERIES_PER_TURN
+
+
+def _is_told_already(name: str, one: Series, target: Target, under_way: _Collection) -> bool:
+    """Whether another exporter has told it of this GPU: a node may run NVIDIA's and Google's at once."""
+    gpu = one.labels.get("UUID")
+    if not gpu:
+        return False
+    key = (name, one.pod, gpu, one.labels.get("GPU_I_ID", ""))
+    return under_way.exporter_of_gpu.setdefault(key, target) is not target
 
 
 def _is_loading(target: Target, pods: Pods) -> bool:

@@ -8,7 +8,7 @@ GET /metrics is a pod's page. GET /generation/N makes every page say other value
 import asyncio
 import sys
 
-from fleet import page, pod_at  # beside this file: it is run as a program
+from fleet import page, pod_at  # type: ignore[import-not-found]  # beside this file: it is run as a program
 
 
 class Pages(asyncio.Protocol):

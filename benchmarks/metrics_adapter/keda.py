@@ -1,6 +1,6 @@
 """KEDA beside: its operator and its metrics server, and a ScaledObject for each workload."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,55 +59,57 @@ def write_certificates(folder: Path) -> None:
     (folder / "tls.key").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
 
 
-def operator_command(
-    program: Path, *, kubeconfig: Path, certificates: Path, ports: Sequence[int], grpc_port: int
-) -> list[str]:
-    """ports: for its metrics and its probes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Files and ports of its two programs. certificates: what they show each other; serving: certificate and key that
+    the metrics server shows the API server. metrics_ports: of the operator, of the server."""
+
+    kubeconfig: Path
+    certificates: Path
+    serving: tuple[Path, Path]
+    port: int
+    grpc_port: int
+    probe_port: int
+    metrics_ports: tuple[int, int]
+
+
+def operator_command(program: Path, layout: Layout) -> list[str]:
     return [
         "/usr/bin/env",
         "WATCH_NAMESPACE=",
         f"POD_NAMESPACE={NAMESPACE}",
         f"KEDA_CLUSTER_OBJECT_NAMESPACE={NAMESPACE}",
         str(program),
-        f"--kubeconfig={kubeconfig}",
-        f"--cert-dir={certificates}",
+        f"--kubeconfig={layout.kubeconfig}",
+        f"--cert-dir={layout.certificates}",
         "--enable-apiservice-patching=false",
         "--enable-webhook-patching=false",
-        f"--metrics-bind-address=127.0.0.1:{ports[0]}",
-        f"--health-probe-bind-address=127.0.0.1:{ports[1]}",
-        f"--metrics-service-bind-address=127.0.0.1:{grpc_port}",
+        f"--metrics-bind-address=127.0.0.1:{layout.metrics_ports[0]}",
+        f"--health-probe-bind-address=127.0.0.1:{layout.probe_port}",
+        f"--metrics-service-bind-address=127.0.0.1:{layout.grpc_port}",
         "--zap-log-level=error",
     ]
 
 
-def server_command(
-    program: Path,
-    *,
-    kubeconfig: Path,
-    certificates: Path,
-    serving: tuple[Path, Path],
-    port: int,
-    metrics_port: int,
-    grpc_port: int,
-) -> list[str]:
-    """serving: certificate and key that it shows the API server."""
+def server_command(program: Path, layout: Layout) -> list[str]:
+    """Of the metrics server, which it calls adapter."""
     return [
         "/usr/bin/env",
         "WATCH_NAMESPACE=",
         f"POD_NAMESPACE={NAMESPACE}",
-        f"KUBECONFIG={kubeconfig}",
+        f"KUBECONFIG={layout.kubeconfig}",
         str(program),
         "--bind-address=127.0.0.1",
-        f"--secure-port={port}",
-        f"--port={metrics_port}",
-        f"--cert-dir={certificates}",
-        f"--tls-cert-file={serving[0]}",
-        f"--tls-private-key-file={serving[1]}",
-        f"--lister-kubeconfig={kubeconfig}",
-        f"--metrics-service-address=localhost:{grpc_port}",
+        f"--secure-port={layout.port}",
+        f"--port={layout.metrics_ports[1]}",
+        f"--cert-dir={layout.certificates}",
+        f"--tls-cert-file={layout.serving[0]}",
+        f"--tls-private-key-file={layout.serving[1]}",
+        f"--lister-kubeconfig={layout.kubeconfig}",
+        f"--metrics-service-address=localhost:{layout.grpc_port}",
         f"--metrics-service-grpc-authority={SERVER_NAME}",
-        f"--authentication-kubeconfig={kubeconfig}",
-        f"--authorization-kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={layout.kubeconfig}",
+        f"--authorization-kubeconfig={layout.kubeconfig}",
     ]
 
 

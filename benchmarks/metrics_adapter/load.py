@@ -16,9 +16,14 @@ HPA_HEADERS = (
     "X-Remote-Group: system:authenticated",
     "X-Remote-Extra-Authentication.kubernetes.io%2Fcredential-Id: JTI=1c2d8f9e-6f3a-4a56-9d5b-0f1f0a5b7c11",
     "X-Forwarded-For: 127.0.0.1",
+    "X-Forwarded-Uri: /apis/external.metrics.k8s.io/v1beta1/namespaces/llm/vllm:num_requests_waiting",
+    "X-Forwarded-Host: kubernetes.default.svc",
+    "X-Forwarded-Proto: https",
+    "Audit-Id: 4c9a9a4e-65c4-4d1f-9a0b-6ce0a1f3a0d2",
     "Accept-Encoding: gzip",
 )
-"""What the aggregation layer adds to a request of the HPA controller, and what Go's client always sends."""
+"""What the aggregation layer adds to a request of the HPA controller (apiserver pkg/util/proxy/proxy.go, apimachinery
+pkg/util/proxy/transport.go), and what Go's client always sends."""
 
 
 class LoadFailed(Exception):

@@ -6,7 +6,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,8 @@ class Side:
 
     groups: its processes. stamps_samples: whether an answer's timestamp is the sample's own, and not the moment
     of the answer. client: shows the front proxy's certificate, and checks the server's.
-    external: the target for an External metric, where it is not everyone's. serves_pods: has Pods metrics.
+    external: the target for a workload's External metric, where it is not everyone's. serves_pods: has Pods metrics.
+    answers_fixed: always the same, whatever is asked.
     """
 
     name: str
@@ -117,7 +118,6 @@ class Side:
     stamps_samples: bool = False
     serves_pods: bool = True
     answers_fixed: bool = False
-    notes: list[str] = field(default_factory=list)
     external: Callable[[int], str] | None = None
 
     def ask(self, target: str) -> Answered:
@@ -175,4 +175,4 @@ def milli(quantity: str) -> int:
     digits = quantity.rstrip("numkMG")
     power = _SUFFIXES[quantity[len(digits) :]]
     number = int(digits)
-    return number * 10**power if power >= 0 else -(-number // 10**-power)
+    return int(number * 10**power) if power >= 0 else -(-number // int(10**-power))

@@ -10,6 +10,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ class Stage:
                 source=source,
             ),
         )
-        side = self._side("leadtime", _leadtime_version(), port, stamps_samples=True)
+        side = self._side("leadtime", version("leadtime"), port, stamps_samples=True)
         process = self.start("leadtime", sides.leadtime_command(configuration), lambda: self._ready(port))
         side.groups = (Group(process.pid),)
         return side
@@ -159,18 +160,19 @@ class Stage:
         api.apply([*crds, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": keda.NAMESPACE}}])
         for crd in crds:
             api.wait(api.path_of(crd), keda.is_served)
-        port, grpc_port, *ports = free_ports(5)
-        grpc = {"kubeconfig": kubeconfig, "certificates": certificates, "grpc_port": grpc_port}
-        first = self.start(
-            "keda-operator",
-            keda.operator_command(operator, ports=ports[:2], **grpc),
-            lambda: listens(grpc_port),
+        port, grpc_port, probe_port, *metrics_ports = free_ports(5)
+        layout = keda.Layout(
+            kubeconfig=kubeconfig,
+            certificates=certificates,
+            serving=self.serving,
+            port=port,
+            grpc_port=grpc_port,
+            probe_port=probe_port,
+            metrics_ports=(metrics_ports[0], metrics_ports[1]),
         )
-        second = self.start(
-            "keda",
-            keda.server_command(server, serving=self.serving, port=port, metrics_port=ports[2], **grpc),
-            lambda: self._ready(port),
-        )
+        command = keda.operator_command(operator, layout)
+        first = self.start("keda-operator", command, lambda: listens(grpc_port))
+        second = self.start("keda", keda.server_command(server, layout), lambda: self._ready(port))
         for workload in range(fleet.workloads):
             api.apply(keda.workload_objects(fleet, workload, METRIC, prometheus_url))
         side = self._side("keda", recipe.version(), port, serves_pods=False)
@@ -182,13 +184,13 @@ class Stage:
         """A handler without anything behind it."""
         (port,) = free_ports(1)
         authority = self.plane.certificates.requestheader_ca.certificate
-        words = [sys.executable, HERE / "bare_aiohttp.py", str(port), *self.serving, authority]
+        words: list[str | Path] = [sys.executable, HERE / "bare_aiohttp.py", str(port), *self.serving, authority]
         process = self.start("bare aiohttp", words, lambda: listens(port))
-        side = self._side("bare aiohttp", _version_of("aiohttp"), port, serves_pods=False, answers_fixed=True)
+        side = self._side("bare aiohttp", version("aiohttp"), port, serves_pods=False, answers_fixed=True)
         side.groups = (Group(process.pid),)
         return side
 
-    def _side(self, name: str, version: str, port: int, **options: bool) -> Side:
+    def _side(self, name: str, version: str, port: int, **options: Any) -> Side:
         return Side(name=name, version=version, port=port, groups=(), client=self.as_front_proxy, **options)
 
     def _ready(self, port: int) -> bool:
@@ -228,13 +230,3 @@ def built(name: str) -> Path:
 def _module_cache() -> Path:
     told = subprocess.run(["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=False)  # noqa: S607
     return Path(told.stdout.strip() or Path.home() / "go" / "pkg" / "mod")
-
-
-def _leadtime_version() -> str:
-    return _version_of("leadtime")
-
-
-def _version_of(distribution: str) -> str:
-    from importlib.metadata import version
-
-    return version(distribution)

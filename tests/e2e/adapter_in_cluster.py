@@ -37,7 +37,7 @@ POLL_SECONDS = 0.05
 
 
 class Adapter:
-    """The applied manifests and the replicas that run. log: of a replica, by name."""
+    """The applied manifests and the replicas that run."""
 
     def __init__(self, plane: ControlPlane, objects: Iterable[Object]) -> None:
         """objects: as kustomize builds them."""

@@ -29,7 +29,7 @@ from gpu_cluster import SYSTEMS
 
 Fault = Literal["refuse", "hang", "error", "slow", "nan", "frozen"]
 
-START_TIMEOUT_SECONDS = 60.0  # the first one ever compiles the simulator's engine
+START_TIMEOUT_SECONDS = 120.0  # the first one ever compiles the simulator's engine
 COMMAND_TIMEOUT_SECONDS = 10.0
 
 
@@ -48,7 +48,7 @@ class ExporterProcess:
         control, *free = free_ports(1 + len(own))
         ports = {port: port if _is_free(port) else other for port, other in zip(own, free, strict=True)}
         server = Path(__file__).with_name("exporter_server.py")
-        command = [executable, server, plane.admin, str(control), json.dumps(ports)]
+        command: list[str | Path] = [executable, server, plane.admin, str(control), json.dumps(ports)]
         process = plane.processes.start("exporter", command)
         exporter = cls(process, ports, control)
         plane.processes.wait_until(process, exporter._answers, timeout_seconds=START_TIMEOUT_SECONDS)

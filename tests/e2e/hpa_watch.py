@@ -102,6 +102,12 @@ class HpaWatch:
         pairs = zip(self.timeline[1:], self.timeline, strict=False)
         return [self.timeline[0], *(now for now, before in pairs if now.replicas != before.replicas)]
 
+    @property
+    def always_active(self) -> bool:
+        """Whether every metric had a value at every sync: ScalingActive was never anything but ValidMetricFound."""
+        seen = {moment.condition("ScalingActive") for moment in self.timeline}
+        return seen - {("", "")} == {("True", "ValidMetricFound")}
+
     def wait(self, until: Callable[[Moment], object], what: str, *, timeout_seconds: float = 30.0) -> Moment:
         """Until it is so; that moment. Raises AssertionError with the table."""
         deadline = time.monotonic() + timeout_seconds

@@ -1,17 +1,19 @@
 """The stock HPA scales on every metric of the guides, by the examples of manifests/ as they are."""
 
-from contextlib import ExitStack
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from exporter_script import by_age, per_second, shared
 from gpu_cluster import NEVER_SECONDS
 from hpa_watch import Moment
-from scenario import SYNC_SECONDS, Scenario, World
+from scenario import SYNC_SECONDS, Scenario
 
 pytestmark = pytest.mark.e2e
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
+DCGM_UTILIZATION = "DCGM_FI_DEV_GPU_UTIL"  # percent
 GUIDE_BATCH_SIZES = (0, 13, 17, 12, 17, 14, 17, 10)
 DOWN_AT_ONCE = {"scaleDown": {"stabilizationWindowSeconds": 0}}
 
@@ -30,6 +32,9 @@ def test_the_guides_batch_size_run(scene: Scenario) -> None:
     hpa.holds(2)
     assert hpa.replica_path == [1, 2], hpa.table()
     assert hpa.now.pods == {"Ready": 1, "Pending": 1}
+    assert hpa.now.desired == 2
+    assert hpa.now.condition("ScalingLimited") == ("False", "DesiredWithinRange")
+    assert hpa.always_active, hpa.table()
 
 
 def test_queue_size(scene: Scenario) -> None:
@@ -44,25 +49,21 @@ def test_queue_size(scene: Scenario) -> None:
     scene.shows({WAITING: shared(4)})
     hpa.wait_replicas(1)
     assert hpa.replica_path == [1, 3, 5, 1], hpa.table()
+    assert hpa.always_active, hpa.table()
 
 
-def test_gpu_utilization_under_each_of_its_names(world: World) -> None:
+@pytest.mark.parametrize("example", ["duty-cycle", "duty-cycle-pods", "dcgm", "dcgm-external"])
+def test_gpu_utilization_under_each_of_its_names(scene: Scenario, example: str) -> None:
     """90 % on one GPU at a target of 60 % are 2 pods, 200 % in all are 4: by GKE's name or DCGM's, Pods or External."""
-    examples = ("hpa-duty-cycle.yaml", "hpa-duty-cycle-pods.yaml", "hpa-dcgm.yaml", "hpa-dcgm-external.yaml")
-    with ExitStack() as stack:
-        scenes = [stack.enter_context(world.scenario(example.removesuffix(".yaml"))) for example in examples]
-        for scene in scenes:
-            scene.runs("vllm")
-        hpas = [scene.autoscales(example) for scene, example in zip(scenes, examples, strict=True)]
-        for utilization, replicas in ((90, 2), (200, 4)):
-            for scene in scenes:
-                scene.shows({"DCGM_FI_DEV_GPU_UTIL": shared(utilization)})
-            for hpa in hpas:
-                hpa.wait_replicas(replicas)
-        for hpa in hpas:
-            hpa.holds(4)
-            path = hpa.replica_path  # 3 on the way where one exporter's page was read before a change, another's after
-            assert path in ([1, 2, 4], [1, 2, 3, 4]), hpa.table()
+    scene.runs("vllm")
+    hpa = scene.autoscales(f"hpa-{example}.yaml")
+    scene.shows({DCGM_UTILIZATION: shared(90)})
+    hpa.wait_replicas(2)
+    scene.shows({DCGM_UTILIZATION: shared(200)})
+    hpa.wait_replicas(4)
+    hpa.holds(4)
+    path = hpa.replica_path  # 3 on the way where one node's exporter was read before the change, another's after it
+    assert path in ([1, 2, 4], [1, 2, 3, 4]), hpa.table()
 
 
 def test_torchserve_scales_on_cpu_or_on_requests_whichever_asks_for_more(scene: Scenario) -> None:
@@ -117,6 +118,7 @@ def test_from_zero_and_to_zero_on_an_external_metric(scene: Scenario) -> None:
     scene.shows({"rabbitmq_queue_messages_ready": 25}, app="broker")
     hpa.wait_replicas(3)
     hpa.wait_condition("ScaledToZero", "False", "NotScaledToZero")
+    hpa.wait_condition("ScalingActive", "True", "ValidMetricFound")
     scene.shows({"rabbitmq_queue_messages_ready": 0}, app="broker")
     hpa.wait_replicas(0)
     assert hpa.replica_path == [1, 0, 3, 0], hpa.table()
@@ -198,8 +200,7 @@ def test_pods_that_load_neither_freeze_the_hpa_nor_inflate_it(scene: Scenario) -
     hpa.wait_value(WAITING, 4.75)
     hpa.holds(4)
     assert hpa.replica_path == [1, 2, 4], hpa.table()
-    active = {one.condition("ScalingActive") for one in hpa.timeline if one.conditions}
-    assert active == {("True", "ValidMetricFound")}, hpa.table()
+    assert hpa.always_active, hpa.table()
 
 
 def test_a_simulated_fleet_follows_the_hpa(scene: Scenario) -> None:
@@ -213,3 +214,10 @@ def test_a_simulated_fleet_follows_the_hpa(scene: Scenario) -> None:
     hpa.wait(lambda moment: 5 <= (moment.value(RUNNING) or 0) <= 11, "at its target")
     scene.demands(0.5)
     hpa.wait_replicas(1, timeout_seconds=60)
+
+
+def test_the_documentations_example_is_one_of_these() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n.*?^(def test_.*?)```", page, re.DOTALL | re.MULTILINE)
+    assert len(example.splitlines()) < 20
+    assert f"\n{example}\n" in Path(__file__).read_text(encoding="utf-8")

@@ -23,7 +23,8 @@ class RowLabels:
 
     pod: whose it is, None if it names none. exporter: the pod that told it, where that is another one.
     own: the labels without those that repeat the pod; of a row of no pod they say the namespace. One object for equal
-    labels. name: of the series, "" where a
+    labels. apart: the same without `job`: two jobs that scrape one page tell one series twice. host: of the target's
+    address, "" where none is told. name: of the series, "" where a
     function has dropped it. is_time: of a row that says when values were taken. gpu: all labels, where one names a GPU.
     count, longest: how many labels of its own, and the characters of the longest value.
     """
@@ -32,6 +33,8 @@ class RowLabels:
     exporter: PodKey | None
     identity: Identity
     own: Mapping[str, str]
+    apart: Mapping[str, str]
+    host: str
     name: str
     is_time: bool
     gpu: Mapping[str, str] | None
@@ -72,11 +75,15 @@ class LabelCache:
         pod = workload if workload is not None or not all(target) else target
         not_own = _OF_NO_POD if pod is None else _OF_TARGET if workload is None else _OF_WORKLOAD
         own = {key: value for key, value in labels.items() if key not in not_own}
+        apart = {key: value for key, value in own.items() if key != "job" or "instance" not in own}
+        instance = labels.get("instance", "")
         return RowLabels(
             pod=pod,
             exporter=target if workload is not None and target.name else None,
             identity=tuple(labels.get(label) for label in IDENTITY),
             own=self._shared.setdefault(frozenset(own.items()), own),
+            apart=self._shared.setdefault(frozenset(apart.items()), apart),
+            host=instance.rpartition(":")[0] or instance,
             name=labels.get("__name__", ""),
             is_time=labels.get(PART) == "time",
             gpu=labels if labels.get("UUID") else None,

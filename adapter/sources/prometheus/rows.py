@@ -68,7 +68,9 @@ def series_of(
     """
     notes: Counter[str] = Counter()
     times = {row.labels.identity: round(row.value * 1000) for row in rows if row.labels.is_time and row.value > 0}
+    at_ms = {id(row): times.get(row.labels.identity) if query.timed else row.at_ms for row in rows}
     values = _preferred([row for row in rows if not row.labels.is_time], query.names)
+    values = _of_newest_target(values, at_ms)
     shared = why_not_attributable([row.labels.gpu or {} for row in values], name=metric, pods=shown.pods)
     kept: dict[tuple[PodKey | None, int], Series] = {}
     cut: dict[tuple[PodKey | None, str], None] = {}
@@ -76,9 +78,9 @@ def series_of(
         row, labels = values[index], values[index].labels
         if not shown.has(labels):
             continue
-        at_ms = times.get(labels.identity) if query.timed else row.at_ms
-        key = (labels.pod, id(labels.own))
-        if at_ms is None:
+        taken_ms = at_ms[id(row)]
+        key = (labels.pod, id(labels.apart))
+        if taken_ms is None:
             notes["ended"] += 1
         elif key in kept:
             notes["duplicate"] += 1
@@ -86,9 +88,32 @@ def series_of(
             notes["limit"] += 1
             cut[labels.pod, "" if labels.pod is not None else labels.own.get("namespace", "")] = None
         else:
-            kept[key] = _series(row, min(at_ms * NS_PER_MS, now_ns), query, shared.get(index, ""))
+            kept[key] = _series(row, min(taken_ms * NS_PER_MS, now_ns), query, shared.get(index, ""))
     unknown = _without_value(rows, values, shown, now_ns, query) if query.timed else []
     return Found([*kept.values(), *_cut(cut, now_ns, query), *unknown[: limits.series - len(kept)]], notes)
+
+
+def _of_newest_target(rows: Sequence[Row], at_ms: Mapping[int, int | None]) -> Sequence[Row]:
+    """Of each pod the rows from one host: a pod's own, or its node's exporter's, has one address at a time.
+
+    For as long as samples are looked back for, Prometheus tells those of a pod that was replaced under its name, or of
+    the exporter before its restart, beside the new ones: the sum would count the pod twice.
+    """
+    newest: dict[PodKey, tuple[int, str]] = {}
+    hosts: dict[PodKey, set[str]] = {}
+    for row in unhurried(rows, every=_ROWS_AT_A_TIME):
+        pod, host, taken_ms = row.labels.pod, row.labels.host, at_ms[id(row)]
+        if pod is not None and host and taken_ms is not None:
+            hosts.setdefault(pod, set()).add(host)
+            newest[pod] = max(newest.get(pod, (taken_ms, host)), (taken_ms, host))
+    moved = {pod: newest[pod][1] for pod, told in hosts.items() if len(told) > 1}
+    if not moved:
+        return rows
+    return [
+        row
+        for row in rows
+        if row.labels.pod not in moved or row.labels.host in ("", moved[row.labels.pod]) or at_ms[id(row)] is None
+    ]
 
 
 def _by_need(rows: Sequence[Row], limit: int) -> Sequence[int]:

@@ -60,6 +60,7 @@ class PrometheusSource:
         self._exporters: frozenset[PodKey] = frozenset()
         self._turn = 0
         self._absent_until: dict[Rule, float] = {}
+        self._present: frozenset[Rule] = frozenset()  # of those asked for, the ones that ever had series
 
     @property
     def name(self) -> str:
@@ -91,8 +92,11 @@ class PrometheusSource:
                     raise outcome
         self._exporters = frozenset(pod for pod in collection.exporters if pod in pods)
         absent_until = began + self._settings.absent_retry_seconds
+        self._present = self._present.intersection(rules) | {
+            rule for rule in asked if rule.name in found and found[rule.name].series
+        }
         self._absent_until |= {
-            rule: absent_until for rule in asked if rule.name in found and not found[rule.name].series
+            rule: absent_until for rule in asked if rule.name in found and rule not in self._present
         }
         if failures and not found and not any(isinstance(error, QueryRefused) for error in failures.values()):
             raise next((e for e in failures.values() if e.reason == "throttled"), next(iter(failures.values())))

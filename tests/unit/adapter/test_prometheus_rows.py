@@ -174,6 +174,37 @@ def test_a_gpu_that_two_pods_share_is_nobodys():
     assert series[0].why == "shared GPU: not attributable to one pod"
 
 
+def test_a_page_that_two_jobs_scrape_counts_once():
+    result = found([row(3, job="pods", instance="10.0.0.1:8000"), row(3, job="monitor", instance="10.0.0.1:8000")])
+    assert ([one.value for one in result.series], result.notes) == ([3.0], {"duplicate": 1})
+
+
+def test_two_pages_of_a_pod_both_count():
+    rows = [row(3, job="pods", instance=f"10.0.0.1:{port}") for port in (8000, 8001)]
+    assert [one.value for one in found(rows).series] == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_a_pod_that_was_replaced_under_its_name_counts_once(timed):
+    """Prometheus tells the old one's last samples for as long as they are looked back for."""
+    rows = [
+        row(50, at=NOW - 90, instance="10.0.0.1:8000"),
+        row(2, instance="10.0.0.2:8000"),
+        row(NOW - 90, instance="10.0.0.1:8000", leadtime_part="time"),
+        row(NOW - 5, instance="10.0.0.2:8000", leadtime_part="time"),
+    ]
+    assert [one.value for one in found(rows if timed else rows[:2], PAIRED if timed else RAW).series] == [2.0]
+
+
+def test_a_gpu_counts_once_when_its_exporter_was_restarted():
+    gpu = {"namespace": "gpu-operator", "exported_namespace": "llm", "exported_pod": "vllm-0", "UUID": "GPU-1"}
+    rows = [
+        row(70, at=NOW - 60, pod="dcgm-old", instance="10.0.9.1:9400", **gpu),
+        row(80, pod="dcgm-x", instance="10.0.9.2:9400", **gpu),
+    ]
+    assert [one.value for one in found(rows, Query("x[120s]")).series] == [80.0]
+
+
 def test_the_first_of_two_series_with_the_same_labels_stays():
     result = found([row(1), row(2)])
     assert ([one.value for one in result.series], result.notes) == ([1.0], {"duplicate": 1})

@@ -318,7 +318,7 @@ def test_wrong_settings_are_refused(wrong, said):
         PrometheusSettings(**{"url": "https://prometheus:9090", **wrong})
 
 
-def test_a_rule_that_finds_nothing_is_left_unasked_for_a_while(fake):
+def test_a_rule_that_has_never_found_anything_is_left_unasked_for_a_while(fake):
     """Most of the catalogue is absent from most clusters: Prometheus need not be asked for it four times a minute."""
     seconds = 1000.0
     fake.always = answer(200, success())
@@ -331,6 +331,7 @@ def test_a_rule_that_finds_nothing_is_left_unasked_for_a_while(fake):
         seconds += 1
         fake.always = answer(200, success(ROW))
         assert len(collect(source, RULES[:1]).series["a"]) == 1
-        assert len(collect(source, RULES[:1]).series["a"]) == 1
-        assert len(fake.requests) == 3
+        fake.always = answer(200, success())  # scaled to zero: when it is back, it is seen at once
+        assert [dict(collect(source, RULES[:1]).series) for _ in range(2)] == [{"a": []}] * 2
+        assert len(fake.requests) == 4
         asyncio.run(source.close())

@@ -291,6 +291,19 @@ async def test_an_exporters_page_is_about_other_pods(bench: Bench) -> None:
     assert found == [Series({"UUID": "GPU-a"}, 40.0, NOW_NS, PodKey("llm", "a"))]
 
 
+async def test_a_gpu_that_two_exporters_tell_of_counts_once(bench: Bench) -> None:
+    """A node may run NVIDIA's exporter and Google's: memory that is added up would be twice what it is."""
+    page = b'DCGM_FI_DEV_GPU_UTIL{UUID="GPU-%d",namespace="llm",pod="a",Hostname="%s"} 40\n'
+    bench.show(
+        a=http(),
+        dcgm=http(page % (1, b"n") + page % (2, b"n")),
+        **{"dcgm-too": http(page % (1, b"node") + page % (2, b"node"))},
+    )
+    reading = await bench.collect()
+    assert sorted(one.labels["UUID"] for one in reading.series["util"]) == ["GPU-1", "GPU-2"]
+    assert reading.notes == {"duplicate": 2}
+
+
 async def test_while_an_exporter_fails_pods_of_its_node_are_not_answered(bench: Bench) -> None:
     """vllm-1 is on the node of dcgm-1, whose page fails: its GPU series are not gone, they age."""
     bench.show(**{"vllm-0": http(), "vllm-1": http(), "dcgm-1": FAILURES["status"]})
