@@ -117,7 +117,7 @@ class Collector:
             self.failures[source, name] = str(failure)
             self.notes[source, failure.reason] += 1
         asked = self._answered[source] = self._asked.pop(source, self._rules)
-        unread = self._newly_unread(source, reading, pods)
+        unread, newly_unread = self._unread(source, reading, pods)
         for name, rule in self._rules.items():
             if asked.get(name) != rule:
                 continue  # it came, or changed, while the source was asked
@@ -129,17 +129,20 @@ class Collector:
                     continue
                 series = ()  # every page was read, and none has it any more
             kept = _carried_over(before, series, reading, pods, now_ns) if before is not None else []
-            series = [*series, *kept, *_expected(unread, series, pods, now_ns)]
+            expected = _expected(unread if before is None else newly_unread, series, pods, now_ns)
+            series = [*series, *kept, *expected]
             tables[source] = Table(rule, series, source=source, lag_seconds=spec.lag_seconds)
 
-    def _newly_unread(self, source: str, reading: Reading, pods: Pods) -> Sequence[PodKey]:
-        """Pods that serve, and of which this source has never yet been able to tell whether they have series."""
+    def _unread(self, source: str, reading: Reading, pods: Pods) -> tuple[Sequence[PodKey], Sequence[PodKey]]:
+        """Pods that serve and of which this reading cannot tell whether they have series; and of these the ones of
+        which no reading before could: what is not in a table that was kept has then not been forgotten, but missed."""
         if reading.answered is None:
-            return ()
+            return (), ()
         before = self._serving.get(source, ())
         serving = [pod for pod, info in pods.items() if info.ready is not False]
         self._serving[source] = frozenset(serving)
-        return [pod for pod in serving if pod not in before and pod not in reading.answered]
+        unread = [pod for pod in serving if pod not in reading.answered]
+        return unread, [pod for pod in unread if pod not in before]
 
     def _publish(self, rule: Rule, now_ns: int) -> None:
         tables = self.tables(rule.name)
@@ -164,7 +167,8 @@ class Collector:
 def _expected(unread: Sequence[PodKey], series: Sequence[Series], pods: Pods, now_ns: int) -> Sequence[Series]:
     """Series without a value of unread pods whose like have some: a sum must not be told as if they had none.
 
-    Without it, an adapter that was started anew would tell too little until it has read every page once.
+    Without it, an adapter that was started anew, or a rule that was changed, would tell too little until every page
+    has been read once.
     """
     if not unread:
         return ()

@@ -21,6 +21,7 @@ def as_text(answer: Mapping[str, Any]) -> str:
     samples = answer["samples"]
     if samples:
         lines += ["", *_table(samples)]
+    lines += [line for pod in answer["podsWithoutSeries"] for line in _pod(pod)]
     if answer["series"] > len(samples):
         lines.append(f"({answer['series'] - len(samples)} more)")
     return "\n".join(lines)
@@ -35,6 +36,17 @@ def _source(source: Mapping[str, Any]) -> list[str]:
     if source["error"]:
         lines.append(f"            error: {source['error']}")
     return lines
+
+
+def _pod(pod: Mapping[str, Any]) -> list[str]:
+    """A pod that has no series at all, and what is known of its pages."""
+    ready = {True: "Ready", False: "not Ready", None: "readiness unknown"}[pod["ready"]]
+    named = f"page named by {pod['foundBy']}" if pod["foundBy"] else "nothing names a metrics page of it"
+    lines = [f"pod {pod['pod']}: no series; {ready}; {named}"]
+    for page in pod["pages"]:
+        state = "scraped" if page["up"] else page["error"] or "not scraped yet"
+        lines.append(f"    {page['url']}: {state}")
+    return [*lines, *(f"    note: {note}" for note in pod["notes"])]
 
 
 def _table(samples: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Protocol
 from adapter.errors import BadInput
 from adapter.sources.kubernetes.discovery import KubernetesDiscovery
 from adapter.sources.pods import Pods
+from adapter.sources.series import PodKey
 from adapter.sources.targets import BadTargets, TargetSet, TargetsFile
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ class Inventory(Protocol):
     def pods(self) -> Pods: ...
 
     def targets(self) -> TargetSet: ...
+
+    def found_by(self, pod: PodKey) -> tuple[str, Sequence[str]]:
+        """What named a pod's pages, "" if nothing did, and what of it could not be followed."""
+        ...
 
     async def refresh(self) -> None:
         """Called before each collection."""
@@ -65,6 +70,9 @@ class FileInventory:
 
     def targets(self) -> TargetSet:
         return self._targets
+
+    def found_by(self, pod: PodKey) -> tuple[str, Sequence[str]]:
+        return "the targets file" if pod in self._targets.pods else "", ()
 
     async def refresh(self) -> None:
         targets = await asyncio.to_thread(self._file.read)
@@ -102,6 +110,10 @@ class ClusterInventory:
 
     def targets(self) -> TargetSet:
         return self._discovery.targets()
+
+    def found_by(self, pod: PodKey) -> tuple[str, Sequence[str]]:
+        pages = self._discovery.found_by(pod)
+        return pages.found_by, pages.notes
 
     async def refresh(self) -> None:
         self.on_change()  # a burst that is not yet told is known by the time of a collection

@@ -27,6 +27,7 @@ from adapter.names.resolve import NameIndex
 from adapter.names.view import Place
 from adapter.own_metrics import series_families, source_families, state_families, target_families
 from adapter.pass_through.forwarder import PassThrough
+from adapter.pod_pages import PodPages
 from adapter.rules.watcher import RulesWatcher
 from adapter.rules_in_use import RulesInUse, discovery_of
 from adapter.security import make_security
@@ -103,6 +104,7 @@ async def serve(
             discovery=discovery_of(watcher.read()),
             not_ready=lambda: security.awaited() or _awaited(inventory) or status.awaited(),
             sources=status.of,
+            pages=PodPages(inventory, sources.values()).of,
             pass_on=_pass_on(settings, stack),
         )
         rules.tell(app)

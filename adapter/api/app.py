@@ -5,7 +5,7 @@ a name that is passed on to another external-metrics server.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeAlias
 
 from adapter.api.answers import KeptAnswers
@@ -27,6 +27,7 @@ from adapter.http_server.response import response
 from adapter.metrics import AdapterMetrics
 from adapter.names.on_demand import is_on_demand
 from adapter.sources.rule import Rule
+from adapter.sources.series import PodKey
 
 Api: TypeAlias = Literal["custom", "external", "discovery", "openapi", "explain", "other"]
 PassOn: TypeAlias = Callable[[bytes, User], Awaitable[bytes]]
@@ -51,9 +52,11 @@ class App:
         discovery: DiscoveryDocuments,
         not_ready: Callable[[], str],
         sources: Callable[[Rule], list[dict[str, object]]],
+        pages: Callable[[Sequence[PodKey]], list[dict[str, object]]],
         pass_on: PassOn | None = None,
     ) -> None:
-        """not_ready: what is still awaited, "" when ready. sources: what is known of a rule's sources."""
+        """not_ready: what is still awaited, "" when ready. sources: what is known of a rule's sources. pages: what is
+        known of pods' metrics pages."""
         self.discovery = discovery
         self._served = served
         self._gate = gate
@@ -62,6 +65,7 @@ class App:
         self._openapi = OpenApiDocuments.of()
         self._not_ready = not_ready
         self._sources = sources
+        self._pages = pages
         self._pass_on = pass_on
         self._kept = KeptAnswers(served.store)
 
@@ -98,7 +102,7 @@ class App:
                 return self._counted(api, answer, started)
             if query.explain:
                 api = "explain"
-                body = explain(self._served, query, now_ns, sources=self._sources)
+                body = explain(self._served, query, now_ns, sources=self._sources, pages=self._pages)
                 return self._counted(api, json_response(body), started)
             api = "external" if isinstance(query, ExternalQuery) else "custom"
             if self._pass_on is not None and isinstance(query, ExternalQuery) and not self._is_ours(query, now_ns):

@@ -4,7 +4,7 @@ Answered in place of the values where the request says `?explain=true`, so that 
 decided who may ask.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from adapter.api.custom_metrics import not_found as custom_not_found
 from adapter.api.custom_metrics import object_selector, series_of_objects
@@ -24,6 +24,8 @@ from adapter.sources.rule import Rule, WhenStale
 from adapter.sources.series import NS_PER_SECOND, PodKey, Series
 from adapter.store import Table
 
+PODS_LIMIT = 50
+"""Pods without series shown at most."""
 SAMPLES_LIMIT = 200
 """Series shown at most; the count says how many there are."""
 
@@ -34,8 +36,10 @@ def explain(
     now_ns: int,
     *,
     sources: Callable[[Rule], list[dict[str, object]]],
+    pages: Callable[[Sequence[PodKey]], list[dict[str, object]]] = lambda _: [],
 ) -> dict[str, object]:
-    """A MetricExplanation. sources: what is known of each source that may serve the rule.
+    """A MetricExplanation. sources: what is known of each source that may serve the rule. pages: what is known of
+    pods' metrics pages.
 
     Raises StatusError as the values' own request would for an unknown name, a selector or a namespace.
     """
@@ -78,7 +82,26 @@ def explain(
         "samples": [_row(served, resolved, table, one, when_stale, now_ns) for one in found[:SAMPLES_LIMIT]]
         if table is not None
         else [],
+        "podsWithoutSeries": pages(_without_series(served, query, table)),
     }
+
+
+def _without_series(served: Served, query: CustomQuery | ExternalQuery, table: Table | None) -> list[PodKey]:
+    """Pods of the namespace that the request asks for and that have no series. Without a selector on pods: those of
+    the workloads that have some, or of all where none has."""
+    if not query.namespace or (isinstance(query, CustomQuery) and query.resource != "pods"):
+        return []
+    have = table.by_pod(query.namespace) if table is not None else {}
+    there = served.store.pods.in_namespace(query.namespace)
+    if isinstance(query, CustomQuery) and query.name != "*":
+        names = [query.name] if query.name in there else []
+    elif isinstance(query, CustomQuery) and query.label_selector:
+        objects = object_selector(query)
+        names = [name for name, pod in there.items() if objects.matches(pod.labels)]
+    else:
+        owners = {there[name].owners for name in have if name in there}
+        names = [name for name, pod in there.items() if not have or pod.owners in owners]
+    return [PodKey(query.namespace, name) for name in sorted(names) if name not in have][:PODS_LIMIT]
 
 
 def _when_stale(rule: Rule, query: CustomQuery | ExternalQuery) -> WhenStale:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 import yaml
 from adapter_in_cluster import Adapter
-from control_plane import ControlPlane
+from control_plane import ControlPlane, Flags
 from exporter_process import ExporterProcess, Fault
 from exporter_script import Told
 from gpu_cluster import DCGM_NAMESPACE, GPU_STAGES, STARTS_AT_ONCE, dcgm_exporter, gpu_nodes, workload
@@ -30,7 +30,7 @@ SYNC_SECONDS = 2  # of the HPA controller, 15 by default: a test need not wait
 NODES = 3
 
 _SCALE_TO_ZERO = "--feature-gates=HPAScaleToZero=true"  # alpha, off by default in 1.36.3
-FLAGS: Mapping[str, list[str]] = {
+FLAGS: Flags = {
     "kube-apiserver": [_SCALE_TO_ZERO],
     "kube-controller-manager": [
         _SCALE_TO_ZERO,
@@ -66,24 +66,25 @@ class World:
     resource_metrics: what metrics-server would say of CPU.
     """
 
-    def __init__(self, plane: ControlPlane) -> None:
-        """plane: with controllers, scheduler, kwok, `stages=GPU_STAGES` and `flags=FLAGS`.
+    def __init__(self, plane: ControlPlane, *, nodes: int = NODES) -> None:
+        """plane: with controllers, scheduler, kwok, `stages=GPU_STAGES` and `flags=FLAGS`. nodes: with 8 GPUs each.
 
         Raises Unavailable where no container is to be had, or no kustomize.
         """
         self.plane = plane
-        nodes = gpu_nodes(NODES)
-        plane.api.apply(nodes)
-        for node in nodes:
+        pool = gpu_nodes(nodes)
+        plane.api.apply(pool)
+        for node in pool:
             plane.api.merge(f"/api/v1/nodes/{node['metadata']['name']}/status", {"status": node["status"]})
         self.exporter = ExporterProcess.start(plane)
         plane.api.apply(_namespace(DCGM_NAMESPACE))
-        plane.api.apply([dcgm_exporter(node["metadata"]["name"], self.exporter.ports) for node in nodes])
+        plane.api.apply([dcgm_exporter(node["metadata"]["name"], self.exporter.ports) for node in pool])
         self.resource_metrics = ResourceMetrics(plane)
         self.adapter = Adapter.install(plane)
+        rules = f"/api/v1/namespaces/{self.adapter.namespace}/configmaps/leadtime-adapter-rules"
+        plane.api.merge(rules, {"data": {"time-scaled.yaml": TIME_SCALED_RULES}})
         self.adapter.start_replica().wait_ready()
         self.adapter.wait_available()
-        self.adapter.replicas[0].write_rules({"time-scaled.yaml": TIME_SCALED_RULES})
 
     def scenario(self, namespace: str) -> "Scenario":
         """Nobody else's namespace."""
@@ -95,11 +96,12 @@ class World:
         self.resource_metrics.close()
 
 
-def start_world(start_control_plane: Callable[..., ControlPlane]) -> Iterator[World]:
+def start_world(
+    start_control_plane: Callable[..., ControlPlane], *, flags: Flags = FLAGS, nodes: int = NODES
+) -> Iterator[World]:
     """For a fixture: a World on a control plane of its own, ended at the end."""
-    flags = {program: list(words) for program, words in FLAGS.items()}
     with start_control_plane(controllers=True, scheduler=True, kwok=True, stages=GPU_STAGES, flags=flags) as plane:
-        world = World(plane)
+        world = World(plane, nodes=nodes)
         try:
             yield world
         finally:

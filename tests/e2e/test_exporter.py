@@ -12,7 +12,7 @@ from control_plane import ControlPlane
 from exporter_pages import at_time, without_numbers
 from exporter_process import ExporterProcess
 from exporter_script import ScriptedLoad, Told, by_age, per_second, shared
-from gpu_cluster import SYSTEMS, dcgm_exporter, gpu_nodes, workload
+from gpu_cluster import DCGM_NAMESPACE, SYSTEMS, dcgm_exporter, gpu_nodes, workload
 from kube_api import Object
 from pod_view import PodView
 
@@ -76,14 +76,16 @@ def exporter(cluster: ControlPlane) -> Iterator[ExporterProcess]:
     """With one Ready vLLM pod, and the DCGM exporter of its node."""
     exporter = ExporterProcess.start(cluster)
     (node,) = gpu_nodes(1, pool="exported")
-    names = [NAMESPACE, "gpu-operator"]
+    names = [NAMESPACE, DCGM_NAMESPACE]
     spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
     deployed = workload(NAMESPACE, APP, "vllm", ports=exporter.ports)
     deployed["spec"]["template"]["spec"]["nodeName"] = NODE
-    cluster.api.apply([node, *spaces, deployed, dcgm_exporter(NODE, exporter.ports)])
+    dcgm = dcgm_exporter(NODE, exporter.ports)
+    cluster.api.apply([node, *spaces, deployed, dcgm])
     cluster.api.wait(cluster.api.path_of(deployed), lambda seen: seen.get("status", {}).get("readyReplicas") == 1)
     yield exporter
-    cluster.api.delete(f"/api/v1/namespaces/{NAMESPACE}")
+    for gone in (*spaces, dcgm, node):  # its GPUs, too: other tests of this cluster count theirs
+        cluster.api.delete(cluster.api.path_of(gone))
     cluster.processes.kill(exporter.process)
 
 
@@ -109,7 +111,7 @@ def test_a_pod_is_scraped_at_its_address_and_its_gpu_on_its_nodes_exporter(
     exporter.show(NAMESPACE, APP, {WAITING: 5, "DCGM_FI_DEV_GPU_UTIL": 80})
     vllm, dcgm = SYSTEMS["vllm"].port, SYSTEMS["dcgm"].port
     assert f"{LINE} 5.0\n" in scrape(address(cluster, NAMESPACE, APP), exporter.ports[vllm])
-    page = scrape(address(cluster, "gpu-operator", "dcgm-exporter"), exporter.ports[dcgm])
+    page = scrape(address(cluster, DCGM_NAMESPACE, "dcgm-exporter"), exporter.ports[dcgm])
     (line,) = (line for line in page.splitlines() if not line.startswith("#"))
     assert line.startswith("DCGM_FI_DEV_GPU_UTIL{")
     assert line.endswith("} 80.0")

@@ -63,8 +63,8 @@ class PrometheusSettings(Section):
     maxAgeSeconds is stale anyway."""
 
     absent_retry_seconds: float = Field(default=60.0, ge=0.0, le=3600.0)
-    """How long a rule that has never found anything is left unasked, seconds; 0 asks each time. 60: most of the catalogue is
-    absent from most clusters, and a new exporter's first values may take so long to be seen."""
+    """How long a rule that has never found anything is left unasked, seconds; 0 asks each time. 60: most of the
+    catalogue is absent from most clusters, and a new exporter's first values may take so long to be seen."""
 
     concurrency: int = Field(default=4, ge=1, le=32)
     """Queries under way at once. 4: well below Prometheus' own limit of 20 (--query.max-concurrency)."""

@@ -95,9 +95,7 @@ class PrometheusSource:
         self._present = self._present.intersection(rules) | {
             rule for rule in asked if rule.name in found and found[rule.name].series
         }
-        self._absent_until |= {
-            rule: absent_until for rule in asked if rule.name in found and rule not in self._present
-        }
+        self._absent_until |= {rule: absent_until for rule in asked if rule.name in found and rule not in self._present}
         if failures and not found and not any(isinstance(error, QueryRefused) for error in failures.values()):
             raise next((e for e in failures.values() if e.reason == "throttled"), next(iter(failures.values())))
         notes: Counter[str] = Counter(collection.notes)

@@ -2,17 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from served_metrics import NOW_NS, A, B, rule, series, served
 
+from adapter.api.app import App
 from adapter.api.custom_metrics import custom_metrics
+from adapter.api.discovery import DiscoveryDocuments
 from adapter.api.external_metrics import external_metrics
 from adapter.api.query import CustomQuery, ExternalQuery
 from adapter.api.served import Served
 from adapter.api.status import StatusError
+from adapter.auth.identity import User
 from adapter.collector import Collector, SourceSpec
-from adapter.names.on_demand import OnDemand, is_on_demand
+from adapter.http_server.request import Client, Request
+from adapter.metrics import AdapterMetrics
+from adapter.names.on_demand import OnDemand, OnDemandSettings, is_on_demand
 from adapter.rules.watcher import RulesWatcher
 from adapter.rules_in_use import RulesInUse
 from adapter.sources.derive.history import CounterHistory
@@ -21,7 +27,7 @@ from adapter.sources.pods import PodInfo, Pods
 from adapter.sources.rule import Latest, Quantile, Rate, Rule
 from adapter.sources.series import NS_PER_SECOND, PodKey, Series
 from adapter.sources.source import Reading
-from adapter.store import Store
+from adapter.store import Store, Table
 
 SECOND = NS_PER_SECOND
 LATENCY = rule("latency", value=Quantile(("seconds",), 0.95, 60), reducer="mean", across="mean")
@@ -121,6 +127,17 @@ def test_pods_that_load_or_are_of_another_workload_hold_nothing_back() -> None:
     assert "vllm-2" in str(_sum(store, NOW_NS))
 
 
+def test_neither_does_a_rule_that_is_changed_while_a_page_hangs() -> None:
+    store = Store()
+    store.set_pods(PODS)
+    collector = _collector(store)
+    collector.on_reading("scrape", _reading(NOW_NS, V0, V1, V2, answered={V0, V1, V2}), PODS, NOW_NS)
+    collector.set_rules([replace(Q, unit="requests")])
+    later_ns = NOW_NS + 15 * SECOND
+    collector.on_reading("scrape", _reading(later_ns, V0, V1, answered={V0, V1}), PODS, later_ns)
+    assert "vllm-2: its page could not be read yet" in str(_sum(store, later_ns))
+
+
 def test_what_was_collected_for_a_rule_is_not_shown_under_its_next_version() -> None:
     """The rate that the old rule asked for is not the count that the new one promises."""
     store = Store()
@@ -157,6 +174,49 @@ def test_a_files_rule_wins_over_a_request_for_the_same_name(tmp_path: Path) -> N
     )
     rules._use(rules._watcher.read(), NOW_NS)
     assert [is_on_demand(one) for one in collector.rules if one.name == PUBSUB] == [False]
+
+
+class _Everybody:
+    """A gate that is open."""
+
+    def check(self, _: Request) -> User:
+        return User("hpa")
+
+
+class _Clock:
+    seconds = 0
+
+    def now_ns(self) -> int:
+        return NOW_NS + self.seconds * SECOND
+
+
+def test_a_metric_that_is_asked_for_is_not_pushed_out_because_its_answers_were_kept() -> None:
+    """Its table may be the same for minutes; each request counts all the same."""
+    clock, names = _Clock(), OnDemand(OnDemandSettings(max_metrics=1, replaceable_after_seconds=60))
+    world = served(on_demand=names)
+    app = App(
+        served=world,
+        gate=_Everybody(),  # type: ignore[arg-type]
+        clock=clock,
+        metrics=AdapterMetrics(),
+        discovery=DiscoveryDocuments.of([]),
+        not_ready=lambda: "",
+        sources=lambda _: [],
+    )
+
+    def status(name: str) -> int:
+        path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/llm/{quote(name)}"
+        answer = app.handle(Request("GET", path.encode(), client=Client()))
+        assert isinstance(answer, bytes)
+        return int(answer[9:12])
+
+    assert status(PUBSUB) == 404  # not collected yet
+    (asked,) = names.rules(clock.now_ns())
+    world.store.publish(Table(asked, [Series({}, 7.0, NOW_NS)], source="cloud", lag_seconds=240))
+    for clock.seconds in range(15, 200, 15):
+        assert status(PUBSUB) == 200
+        assert status("misspelled.googleapis.com|x") == 404
+    assert names.rules(clock.now_ns()) == (asked,)
 
 
 # Clocks.
