@@ -106,7 +106,7 @@ def _parse(target: bytes) -> _Target:
         parts.pop()
     pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True)
     return _Target(
-        tuple(unquote_to_bytes(part).decode("utf-8", "replace") for part in parts),
+        tuple((unquote_to_bytes(part) if b"%" in part else part).decode("utf-8", "replace") for part in parts),
         MappingProxyType(dict(reversed(pairs))),
     )
 

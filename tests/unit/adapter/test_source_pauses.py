@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from adapter.assembly import _BACKOFF_SECONDS, _loop
 from adapter.clock import SystemClock
 from adapter.collector import Collector
 from adapter.inventory import FileInventory
-from adapter.server import _BACKOFF_SECONDS, _loop
 from adapter.settings import SourceSettings
 from adapter.sources.pods import Pods
 from adapter.sources.rule import Rule

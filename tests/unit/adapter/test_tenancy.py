@@ -18,9 +18,11 @@ from adapter.api.query import CustomQuery, ExternalQuery, parse_query
 from adapter.api.selector import BadSelector, Selector, parse_selector
 from adapter.api.served import Served
 from adapter.api.status import StatusError
+from adapter.assembly import _may_read
 from adapter.auth.request_attributes import attributes_of
 from adapter.http_server.request import Client, Request
 from adapter.names.resolve import NameIndex
+from adapter.settings import CrossNamespace
 from adapter.sources.pods import PodInfo
 from adapter.sources.rule import ObjectLabel
 from adapter.sources.series import PodKey, Series
@@ -209,3 +211,12 @@ def test_a_rule_says_who_else_may_read_it() -> None:
     assert external_metrics(world, query, NOW_NS).body["items"][0]["value"] == "5000m"
     with pytest.raises(StatusError):
         external_metrics(world, replace(query, namespace="other"), NOW_NS)
+
+
+def test_two_permissions_of_one_namespace_add_up() -> None:
+    """`tenancy.crossNamespace` may name a namespace twice."""
+    permissions = [
+        CrossNamespace(namespace="llm", may_read=("a",)),
+        CrossNamespace(namespace="llm", may_read=("b",)),
+    ]
+    assert _may_read(permissions) == {"llm": {"a", "b"}}
