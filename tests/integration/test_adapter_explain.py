@@ -10,6 +10,7 @@ from adapter_world import HPA, PAGE_0, PODS, SERVING_CA, WAITING, Adapter, colle
 from typer.testing import CliRunner
 
 from adapter.cli import app as cli
+from adapter.explain_text import as_text
 
 
 @pytest.fixture
@@ -34,6 +35,21 @@ async def test_explain_says_where_a_value_comes_from_and_why_one_is_missing(adap
     }
     code, message = await adapter.refusal(f"{PODS}/*/queue_depth?explain=true")
     assert (code, message) == (404, "the server could not find the metric queue_depth for pods: no rule has this name")
+
+
+async def test_a_pod_without_series_is_told_with_its_page_and_why_that_could_not_be_read(adapter: Adapter) -> None:
+    adapter.list_targets(
+        adapter.pages.group("/0", namespace="llm", pod="vllm-0", app="vllm"),
+        adapter.pages.group("/nowhere", namespace="llm", pod="vllm-2", app="vllm"),
+        {"targets": [], "labels": {"namespace": "llm", "pod": "batch", "app": "batch"}},
+    )
+    await adapter.collect(after_seconds=15)
+    told = await adapter.get_json(f"{PODS}/*/{WAITING}?explain=true&labelSelector=app%3Dbatch")
+    (pod,) = told["podsWithoutSeries"]
+    assert (pod["pod"], pod["foundBy"], pod["pages"]) == ("batch", "the targets file", [])
+    text = as_text(await adapter.get_json(f"{PODS}/vllm-2/tgi_queue_size?explain=true"))
+    assert "pod vllm-2: no series; readiness unknown; page named by the targets file" in text
+    assert "/nowhere: status was 500, must be 200" in text
 
 
 @pytest.mark.parametrize(
