@@ -27,6 +27,13 @@ class Group:
         """The most that was ever resident, MB, of each process by itself."""
         return self._sum_of("VmHWM")
 
+    def waited_seconds(self) -> float:
+        """How long its leader's main thread has been ready to run without a core (Linux, sched-stats.rst)."""
+        try:
+            return int(Path(f"/proc/{self.leader}/schedstat").read_text().split()[1]) / 1e9
+        except (OSError, IndexError):
+            return 0.0
+
     def pause(self) -> None:
         os.killpg(self.leader, signal.SIGSTOP)
 

@@ -24,7 +24,10 @@ TARGET_P99_SECONDS = 0.020
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """What was seen. cores: that the adapter used on average, and that programs used which are not ours."""
+    """What was seen. cores: that the adapter used on average, and that programs used which are not ours.
+
+    waited: part of the time in which the adapter could have run and had no core.
+    """
 
     source: str
     series: int
@@ -34,6 +37,7 @@ class Scale:
     resident_mb: float
     cores: float
     others_cores: float
+    waited: float
     ready_seconds: float
 
     @property
@@ -57,12 +61,12 @@ def run_scale(stage: Stage, source: dict[str, Any], *, seconds: float, tell: Cal
         side.wait_until(lambda: _right(side, stage.generation, MAX_AGE_SECONDS[kind]), "the right values of 1,000 pods")
         targets = ten_thousand_targets(FLEET)
         tell(f"  {kind}: ready after {ready_seconds:.1f} s; {REQUESTS_PER_SECOND:.0f} requests/s for {seconds:g} s")
-        early = Usage.now()
+        (group,) = side.groups
+        early, waited = Usage.now(), group.waited_seconds()
         load = stage.client.run(
             side.port, targets, seconds=seconds, max_age_seconds=MAX_AGE_SECONDS[kind], per_second=REQUESTS_PER_SECOND
         )
         late = Usage.now()
-        (group,) = side.groups
         return Scale(
             source=kind,
             series=FLEET.pods * len(METRICS),
@@ -72,6 +76,7 @@ def run_scale(stage: Stage, source: dict[str, Any], *, seconds: float, tell: Cal
             resident_mb=group.resident_mb(),
             cores=(late.of(side.groups) - early.of(side.groups)) / (late.at - early.at),
             others_cores=late.others_since(early, stage.groups),
+            waited=(group.waited_seconds() - waited) / (late.at - early.at),
             ready_seconds=ready_seconds,
         )
     finally:

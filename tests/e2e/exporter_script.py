@@ -59,14 +59,14 @@ class ScriptedLoad:
 
     def page(self, system: str, pod: PodView) -> str | None:
         """The pod's own page; None while its server does not answer."""
-        if pod.stage != "Ready":
+        if not self._serves(pod):
             return None
         labels = OWN_LABELS[system]
         return page_text((name, labels, value) for name, value in self.series(pod).items() if not _of_gpu(name))
 
     def gpu_series(self, pod: PodView) -> Mapping[str, float]:
         """What DCGM says of its GPU; while the model is loaded, 0."""
-        series = self.series(pod) if pod.stage == "Ready" else dict.fromkeys(self._told, 0.0)
+        series = self.series(pod) if self._serves(pod) else dict.fromkeys(self._told, 0.0)
         return {name: value for name, value in series.items() if _of_gpu(name)}
 
     def series(self, pod: PodView) -> Mapping[str, float]:
@@ -80,6 +80,10 @@ class ScriptedLoad:
     def state(self) -> dict[str, Any]:
         """For reports of a test that failed."""
         return {"told": dict(self._told)}
+
+    def _serves(self, pod: PodView) -> bool:
+        """Whether it was Ready when the shares were made."""
+        return any(one.name == pod.name for one in self._ready)
 
     def _value(self, told: Told, pod: PodView) -> float:
         match told:

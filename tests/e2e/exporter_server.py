@@ -24,6 +24,8 @@ from pod_view import PodView
 
 POD_ADDRESSES = "127.64."
 FOLLOW_SECONDS = 0.1
+QUIET_SECONDS = 0.2  # without a scrape: the collection is over
+LONGEST_COLLECTION_SECONDS = 1.0
 HANGS_SECONDS = 300.0  # longer than any client waits
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -75,17 +77,33 @@ class Exporter:
         self.faults: dict[tuple[Workload, str], Fault] = {}
         self.pages_served = 0
         self._frozen: dict[str, str] = {}  # pod name -> its page when it froze
+        self._scraped_seconds = 0.0
 
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """Let every load follow the pods, for ever."""
         while True:
-            pods = self.pods.all()
-            for (namespace, app), load in self.loads.items():
-                load.follow([pod for pod in pods if (pod.namespace, pod.app) == (namespace, app)], time.monotonic())
+            await self.between_collections()
+            self.follow()
             await asyncio.sleep(FOLLOW_SECONDS)
+
+    def follow(self) -> None:
+        """Let every load see the pods and the time as they are now."""
+        pods = self.pods.all()
+        for (namespace, app), load in self.loads.items():
+            load.follow([pod for pod in pods if (pod.namespace, pod.app) == (namespace, app)], time.monotonic())
+
+    async def between_collections(self) -> None:
+        """Wait while pages are being read, so that one collection sees all of them before a change or after it.
+
+        Else the parts of a total that pods share would not add up to it.
+        """
+        deadline = time.monotonic() + LONGEST_COLLECTION_SECONDS
+        while (now := time.monotonic()) < (until := min(deadline, self._scraped_seconds + QUIET_SECONDS)):  # noqa: ASYNC110
+            await asyncio.sleep(until - now)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One scrape."""
+        self._scraped_seconds = time.monotonic()
         assert request.transport
         address, port = request.transport.get_extra_info("sockname")[:2]
         system = self._system_at.get((port, request.path))
@@ -177,13 +195,16 @@ async def serve(kubeconfig: Path, control_port: int, ports: Ports) -> None:
     for port in ports.values():
         await _listen(pages, "0.0.0.0", port)  # noqa: S104 - only loopback addresses are answered
     await _listen(_control(exporter), "127.0.0.1", control_port)
-    await exporter.follow()
+    await exporter.run()
 
 
 def _control(exporter: Exporter) -> web.Application:
     async def command(request: web.Request) -> web.Response:
+        told = await request.json()
+        await exporter.between_collections()
         try:
-            exporter.command(await request.json())
+            exporter.command(told)
+            exporter.follow()
         except (KeyError, TypeError, ValueError) as error:
             return web.Response(status=400, text=f"{type(error).__name__}: {error}")
         return web.Response()

@@ -103,10 +103,11 @@ class HpaWatch:
         return [self.timeline[0], *(now for now, before in pairs if now.replicas != before.replicas)]
 
     @property
-    def always_active(self) -> bool:
-        """Whether every metric had a value at every sync: ScalingActive was never anything but ValidMetricFound."""
-        seen = {moment.condition("ScalingActive") for moment in self.timeline}
-        return seen - {("", "")} == {("True", "ValidMetricFound")}
+    def stayed_active(self) -> bool:
+        """Whether its metrics had values at every sync since the first that had: ScalingActive stayed True."""
+        seen = [moment.condition("ScalingActive") for moment in self.timeline]
+        active = ("True", "ValidMetricFound")
+        return active in seen and set(seen[seen.index(active) :]) == {active}
 
     def wait(self, until: Callable[[Moment], object], what: str, *, timeout_seconds: float = 30.0) -> Moment:
         """Until it is so; that moment. Raises AssertionError with the table."""
