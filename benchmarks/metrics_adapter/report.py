@@ -99,8 +99,8 @@ def scale_lines(scales: Sequence[Scale]) -> Iterator[str]:
             f"(target {TARGET_RESIDENT_MB:.0f}); p50 {one.load.p50 * 1e3:.2f}, p99 {one.load.p99 * 1e3:.1f} ms "
             f"(target {TARGET_P99_SECONDS * 1e3:.0f}), p99.9 {one.load.p999 * 1e3:.1f}, max {one.load.max * 1e3:.1f}; "
             f"{one.load.requests:,} requests at {one.load.per_second:.0f}/s of {REQUESTS_PER_SECOND:.0f}/s; "
-            f"{one.cores:.2f} cores, programs that are not ours {one.others_cores:.2f}; without a core {one.waited:.1%} of "
-            "the time"
+            f"{one.cores:.2f} cores, programs that are not ours {one.others_cores:.2f}; ready to run without a core "
+            f"{one.waited:.1%} of the time"
         )
 
 
