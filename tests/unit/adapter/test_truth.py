@@ -202,6 +202,7 @@ def test_a_metric_that_is_asked_for_is_not_pushed_out_because_its_answers_were_k
         discovery=DiscoveryDocuments.of([]),
         not_ready=lambda: "",
         sources=lambda _: [],
+        pages=lambda _: [],
     )
 
     def status(name: str) -> int:
