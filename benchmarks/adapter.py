@@ -14,7 +14,7 @@ what Prometheus spends more than when nobody asks.
 Then 10,000 series on 1,000 pods of the API server, and 10,000 different requests on a timetable of 15 s.
 
 Needs Go's binaries (tests/e2e/README.md), prometheus, a C compiler and OpenSSL's headers; a peer that is not built is
-left out with a line. About 7 minutes, --quick below 3. Exits 1 when a target is missed or a run fails.
+left out with a line. About 9 minutes, --quick 3 at most. Exits 1 when a target is missed or a run fails.
 """
 
 import argparse

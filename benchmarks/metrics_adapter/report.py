@@ -29,8 +29,8 @@ class Target:
     def text(self) -> str:
         said = f"{self.ratio:.1f} x" if self.at_least else f"1/{1 / self.ratio:.1f}" if self.ratio else "0"
         bound = f">= {self.bound:g} x" if self.at_least else f"<= 1/{1 / self.bound:g}"
-        goal = f", goal {self.goal:g} x" if self.goal else ""
-        return f"  {self.name:46s} {said:>10s}   target {bound}{goal}: {'met' if self.met else 'MISSED'}"
+        goal = f"; goal {self.goal:g} x: {'reached' if self.ratio >= self.goal else 'not reached'}" if self.goal else ""
+        return f"  {self.name:46s} {said:>10s}   target {bound}: {'met' if self.met else 'MISSED'}{goal}"
 
 
 def targets(results: Sequence[Result]) -> list[Target]:

@@ -242,7 +242,8 @@ def test_cpu_an_answer_counts_what_prometheus_spends_beyond_idle() -> None:
 def test_ratios_are_judged_by_the_targets() -> None:
     rate, p99, cpu = targets(results(8000.0))
     assert (rate.ratio, rate.met, p99.met, cpu.met) == (pytest.approx(10.0), True, True, True)
-    assert "10.0 x   target >= 5 x, goal 10 x: met" in rate.text()
+    assert "10.0 x   target >= 5 x: met; goal 10 x: reached" in rate.text()
+    assert "met; goal 10 x: not reached" in targets(results(7000.0))[0].text()
     rate, _, _ = targets(results(3000.0))
     assert not rate.met
     assert "MISSED" in rate.text()
