@@ -112,9 +112,6 @@ def _root_file_system(root: Path, mounts: Sequence[Mount]) -> Iterator[str]:
     for name in _ETC:
         if (Path("/etc") / name).exists():
             yield from _bound(root, f"/etc/{name}", Path("/etc") / name)
-    image = {Path(sys.base_prefix), Path(sys.prefix), PACKAGE}
-    for folder in sorted(one for one in image if not one.is_relative_to("/usr")):
-        yield from _bound(root, str(folder), folder)
     for path in ("/proc", "/dev"):
         yield f"mkdir -p {_quoted(f'{root}{path}')}"
         yield f"mount --rbind {path} {_quoted(f'{root}{path}')}"
@@ -125,6 +122,10 @@ def _root_file_system(root: Path, mounts: Sequence[Mount]) -> Iterator[str]:
             at = _quoted(f"{root}{one.path}")
             yield f"mkdir -p {at}"
             yield f"mount -t tmpfs -o mode=777,size={one.size_bytes or _TMPFS_BYTES} tmpfs {at}"
+    # After the volumes: a checkout under /tmp must not be hidden by the container's own /tmp.
+    image = {Path(sys.base_prefix), Path(sys.prefix), PACKAGE}
+    for folder in sorted(one for one in image if not one.is_relative_to("/usr")):
+        yield from _bound(root, str(folder), folder)
     yield f"mount -o remount,bind,ro {_quoted(root)}"
 
 
