@@ -4,7 +4,8 @@ Source: metrics pkg/apis/custom_metrics/{v1beta1,v1beta2}/types.go, custom-metri
 pkg/provider/errors.go.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from adapter.api.groups import CUSTOM_GROUP
 from adapter.api.objects import described, is_of_cluster, kind_of
@@ -19,7 +20,7 @@ from adapter.names.resolve import Resolved
 from adapter.names.selectors import MetricSelector
 from adapter.names.view import labels
 from adapter.sources.pods import PodInfo
-from adapter.sources.rule import WhenStale
+from adapter.sources.rule import Rule, WhenStale
 from adapter.sources.series import PodKey, Series
 from adapter.store import PodIndex, Table
 
@@ -37,13 +38,14 @@ def custom_metrics(served: Served, query: CustomQuery, now_ns: int) -> Answer:
     objects = object_selector(query)
     table = served.table(resolved.rule, not_found(query))
     found: list[tuple[str, Value]] = []
-    absences = Absences(_when_stale(query, table), not_found(query), served.source_fault(table))
-    for name, value in _values(served, query, resolved, table, objects, chosen, now_ns):
+    one = _Asked(served=served, query=query, resolved=resolved, chosen=chosen, table=table, now_ns=now_ns)
+    absences = Absences(one.when_stale, not_found(query), served.source_fault(table))
+    for name, value in _values(one, objects):
         if isinstance(value, NoValue):
             absences.add(name if query.name == "*" else "", value)
         else:
             found.append((name, value))
-    items = [item for name, value in found if (item := _item(query, resolved, chosen, name, value, absences))]
+    items = [item for name, value in found if (item := _item(one, name, value, absences))]
     absences.check(found=bool(items))
     body = {
         "kind": "MetricValueList",
@@ -68,35 +70,59 @@ def object_selector(query: CustomQuery) -> Selector:
         raise StatusError("BadRequest", f"labelSelector: {error}") from error
 
 
-def _when_stale(query: CustomQuery, table: Table) -> WhenStale:
-    return table.rule.when_stale if query.resource == "pods" else table.rule.when_stale_summed
+def when_stale(query: CustomQuery, rule: Rule) -> WhenStale:
+    """What is answered for a series without a value: the HPA itself takes care of pods, but adds up all else."""
+    return rule.when_stale if query.resource == "pods" else rule.when_stale_summed
 
 
-def _values(
-    served: Served,
-    query: CustomQuery,
-    resolved: Resolved,
-    table: Table,
-    objects: Selector,
-    chosen: MetricSelector,
-    now_ns: int,
-) -> Iterator[tuple[str, Value | NoValue]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One request, and what its values are made from."""
+
+    served: Served
+    query: CustomQuery
+    resolved: Resolved
+    chosen: MetricSelector
+    table: Table
+    now_ns: int
+
+    @property
+    def when_stale(self) -> WhenStale:
+        return when_stale(self.query, self.table.rule)
+
+    def matching(self, series: Sequence[Series]) -> Sequence[Series]:
+        """Those that the metric's selector matches."""
+        if not self.chosen.selector.requirements:
+            return series
+        view, served = self.resolved.view, self.served
+        return [
+            one
+            for one in series
+            if self.chosen.selector.matches(labels(view, one, served.store.pod(one.pod), served.place))
+        ]
+
+    def value_of_pod(self, series: Sequence[Series], pod: PodInfo | None) -> Value | NoValue:
+        """A pod's value from its series (one or more), by the selector's reducer where it names one."""
+        value = value_of_pod(series, self.table, self.when_stale, pod, self.now_ns)
+        if self.chosen.reduce is None or isinstance(value, NoValue):
+            return value
+        parts = [one.value for one in series if one.value is not None]
+        return Value(self.chosen.reduce(parts), value.at_ns, value.window_seconds, value.until_ns)
+
+
+def _values(asked: _Asked, objects: Selector) -> Iterator[tuple[str, Value | NoValue]]:
     """Each object asked for that has series, and its value, by name."""
-    when_stale = _when_stale(query, table)
-
-    def seen(one: Series, pod: PodInfo | None) -> Mapping[str, str]:
-        return labels(resolved.view, one, pod, served.place)
-
+    query, table = asked.query, asked.table
     if query.resource == "pods" and query.namespace:
         by_pod = table.by_pod(query.namespace)
-        for name, pod in _pods(served.store.pods, query, objects):
-            series = _matching(by_pod.get(name, ()), pod, chosen, seen)
+        for name, pod in _pods(asked.served.store.pods, query, objects):
+            series = asked.matching(by_pod.get(name, ()))
             if series:
-                yield name, _one(series, table, when_stale, pod, chosen, now_ns)
+                yield name, asked.value_of_pod(series, pod)
         return
-    groups = series_of_objects(served, query, resolved, table, objects)
+    groups = series_of_objects(asked.served, query, asked.resolved, table, objects)
     for name in sorted(groups):
-        value = _of_object(groups[name], table, when_stale, served, chosen, seen, now_ns)
+        value = _of_object(asked, groups[name])
         if value is not None:
             yield name, value
 
@@ -137,86 +163,40 @@ def _pods(pods: PodIndex, query: CustomQuery, selector: Selector) -> list[tuple[
     return [(name, there[name]) for name in sorted(names) if selector.matches(there[name].labels)]
 
 
-def _matching(
-    series: Sequence[Series],
-    pod: PodInfo | None,
-    chosen: MetricSelector,
-    seen: Callable[[Series, PodInfo | None], Mapping[str, str]],
-) -> Sequence[Series]:
-    if not chosen.selector.requirements:
-        return series
-    return [one for one in series if chosen.selector.matches(seen(one, pod))]
-
-
-def _one(
-    series: Sequence[Series],
-    table: Table,
-    when_stale: WhenStale,
-    pod: PodInfo | None,
-    chosen: MetricSelector,
-    now_ns: int,
-) -> Value | NoValue:
-    value = value_of_pod(series, table, when_stale, pod, now_ns)
-    if chosen.reduce is None or isinstance(value, NoValue):
-        return value
-    parts = [one.value for one in series if one.value is not None]
-    return Value(chosen.reduce(parts), value.at_ns, value.window_seconds, value.until_ns)
-
-
-def _of_object(
-    series: Sequence[Series],
-    table: Table,
-    when_stale: WhenStale,
-    served: Served,
-    chosen: MetricSelector,
-    seen: Callable[[Series, PodInfo | None], Mapping[str, str]],
-    now_ns: int,
-) -> Value | NoValue | None:
+def _of_object(asked: _Asked, series: Sequence[Series]) -> Value | NoValue | None:
     """An object's value from its pods'. A pod whose value is unknown makes the object's unknown, unless the
     policy is to omit it; pods that load, or where nothing happened, are passed over."""
     by_pod: dict[PodKey | None, list[Series]] = {}
-    for one in _matching_all(series, served, chosen, seen):
+    for one in asked.matching(series):
         by_pod.setdefault(one.pod, []).append(one)
     values: list[Value] = []
     absent: list[NoValue] = []
     for key, parts in by_pod.items():
-        value = _one(parts, table, when_stale, served.store.pod(key), chosen, now_ns)
+        value = asked.value_of_pod(parts, asked.served.store.pod(key))
         if isinstance(value, Value):
             values.append(value)
-        elif value.is_fault and when_stale.policy != "omit":
+        elif value.is_fault and asked.when_stale.policy != "omit":
             return NoValue(value.state, f"{key.name}: {value.why}" if key is not None else value.why)
         else:
             absent.append(value)
     if values:
-        return across(table.rule.across, values, absent)
+        return across(asked.table.rule.across, values, absent)
     return absent[0] if absent else None
 
 
-def _matching_all(
-    series: Sequence[Series],
-    served: Served,
-    chosen: MetricSelector,
-    seen: Callable[[Series, PodInfo | None], Mapping[str, str]],
-) -> Sequence[Series]:
-    if not chosen.selector.requirements:
-        return series
-    return [one for one in series if chosen.selector.matches(seen(one, served.store.pod(one.pod)))]
-
-
-def _item(
-    query: CustomQuery, resolved: Resolved, chosen: MetricSelector, name: str, value: Value, absences: Absences
-) -> dict[str, object] | None:
+def _item(asked: _Asked, name: str, value: Value, absences: Absences) -> dict[str, object] | None:
     """One MetricValue, as old as its oldest sample; None where the number has no quantity."""
+    query = asked.query
     try:
         told = quantity(value.value)
     except NoQuantity as error:
         absences.add(name if query.name == "*" else "", NoValue("missing", str(error)))
         return None
-    kind, version = kind_of(resolved.rule, query.resource)
+    kind, version = kind_of(asked.resolved.rule, query.resource)
     described_object = {"kind": kind, "namespace": query.namespace, "name": name, "apiVersion": version}
     if not query.namespace:
         del described_object["namespace"]
-    selector = chosen.as_label_selector
+    selector = asked.chosen.as_label_selector
     if query.version == "v1beta1":
         return {
             "describedObject": described_object,

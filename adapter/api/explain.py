@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from adapter.api.custom_metrics import not_found as custom_not_found
 from adapter.api.custom_metrics import object_selector, series_of_objects
+from adapter.api.custom_metrics import when_stale as when_stale_of
 from adapter.api.external_metrics import check_tenancy, selected
 from adapter.api.external_metrics import not_found as external_not_found
 from adapter.api.query import CustomQuery, ExternalQuery
@@ -55,7 +56,7 @@ def explain(
     rule = resolved.rule
     table = served.store.table(rule.name)
     found = list(_selected(served, query, resolved, chosen, table)) if table is not None else []
-    when_stale = _when_stale(rule, query)
+    when_stale = rule.when_stale_summed if isinstance(query, ExternalQuery) else when_stale_of(query, rule)
     problem = "" if table is not None else served.why_empty(rule)[0]
     if table is not None and not found:
         problem = "its source gives no series that this request selects"
@@ -102,11 +103,6 @@ def _without_series(served: Served, query: CustomQuery | ExternalQuery, table: T
         owners = {there[name].owners for name in have if name in there}
         names = [name for name, pod in there.items() if not have or pod.owners in owners]
     return [PodKey(query.namespace, name) for name in sorted(names) if name not in have][:PODS_LIMIT]
-
-
-def _when_stale(rule: Rule, query: CustomQuery | ExternalQuery) -> WhenStale:
-    of_pods = isinstance(query, CustomQuery) and query.resource == "pods"
-    return rule.when_stale if of_pods else rule.when_stale_summed
 
 
 def _selected(
