@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from adapter.auth.serving_certificate.certificate_parts import (
+    CLOCK_SKEW_NS,
+    certificate_builder,
+    certificate_pem,
+    common_name,
+    key_usage,
+    private_key_pem,
+)
 from adapter.auth.serving_certificate.key_pair import NS_PER_SECOND, BadKeyPair, KeyPair, parse_key_pair
-
-CLOCK_SKEW_NS = 300 * NS_PER_SECOND
-"""How much earlier than now a certificate begins: for API servers whose clock is behind ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,14 @@ def parse_authority(certificate_pem: bytes, key_pem: bytes) -> Authority:
 def make_authority(now_ns: int, valid_days: float) -> Authority:
     """A new CA with a P-256 key. Its name carries the second, for those who read; verifiers go by its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(f"leadtime-adapter-ca@{now_ns // NS_PER_SECOND}")
+    name = common_name(f"leadtime-adapter-ca@{now_ns // NS_PER_SECOND}")
     certificate = (
-        _builder(name, name, key, key, now_ns, valid_days)
+        certificate_builder(name, name, key, key, now_ns, valid_days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(ca=True), critical=True)
+        .add_extension(key_usage(ca=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    return parse_authority(_pem(certificate), _key_pem(key))
+    return parse_authority(certificate_pem(certificate), private_key_pem(key))
 
 
 def issue(authority: Authority, dns_names: Sequence[str], now_ns: int, valid_days: float) -> KeyPair:
@@ -68,63 +72,13 @@ def issue(authority: Authority, dns_names: Sequence[str], now_ns: int, valid_day
     ca = x509.load_pem_x509_certificate(authority.certificate_pem)
     key = ec.generate_private_key(ec.SECP256R1())
     days = min(valid_days, (authority.not_after_ns - now_ns) / (86_400 * NS_PER_SECOND))
-    subject = _name(dns_names[0][:64])  # the longest common name that X.520 allows
+    subject = common_name(dns_names[0][:64])  # the longest common name that X.520 allows
     certificate = (
-        _builder(subject, ca.subject, key, ca_key, now_ns, days)
+        certificate_builder(subject, ca.subject, key, ca_key, now_ns, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(ca=False), critical=True)
+        .add_extension(key_usage(ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    return parse_key_pair(_pem(certificate), _key_pem(key))
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    now_ns: int,
-    valid_days: float,
-) -> x509.CertificateBuilder:
-    now = datetime.fromtimestamp(now_ns // NS_PER_SECOND, UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(microseconds=CLOCK_SKEW_NS / 1000))
-        .not_valid_after(now + timedelta(days=valid_days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-    )
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _key_usage(*, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not ca,
-        key_cert_sign=ca,
-        crl_sign=ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return parse_key_pair(certificate_pem(certificate), private_key_pem(key))

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from cryptography import x509
 
-from adapter.auth.serving_certificate.authority import CLOCK_SKEW_NS, Authority, issue, make_authority, parse_authority
+from adapter.auth.serving_certificate.authority import Authority, issue, make_authority, parse_authority
+from adapter.auth.serving_certificate.certificate_parts import CLOCK_SKEW_NS
 from adapter.auth.serving_certificate.key_pair import NS_PER_SECOND, BadKeyPair, KeyPair, parse_key_pair
 
 _NS_PER_DAY = 86_400 * NS_PER_SECOND
