@@ -12,7 +12,7 @@ from adapter.api.objects import described, is_of_cluster, kind_of
 from adapter.api.quantity import NoQuantity, quantity
 from adapter.api.query import CustomQuery
 from adapter.api.selector import BadSelector, Selector, parse_selector
-from adapter.api.served import Answer, Served
+from adapter.api.served import NO_RULE, Answer, Served
 from adapter.api.status import StatusError
 from adapter.api.timestamp import timestamp
 from adapter.api.values import Absences, NoValue, Value, across, earliest, value_of_pod
@@ -33,7 +33,7 @@ def custom_metrics(served: Served, query: CustomQuery, now_ns: int) -> Answer:
     """
     asked = served.resolve(query.metric, query.metric_label_selector, api="custom", now_ns=now_ns)
     if asked is None:
-        raise StatusError("NotFound", not_found(query))
+        raise StatusError("NotFound", f"{not_found(query)}: {NO_RULE}")
     resolved, chosen = asked
     objects = object_selector(query)
     table = served.table(resolved.rule, not_found(query))

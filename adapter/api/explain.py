@@ -13,9 +13,10 @@ from adapter.api.external_metrics import check_tenancy, selected
 from adapter.api.external_metrics import not_found as external_not_found
 from adapter.api.query import CustomQuery, ExternalQuery
 from adapter.api.selector import Selector
-from adapter.api.served import Served
+from adapter.api.served import NO_RULE, Served
 from adapter.api.status import StatusError
 from adapter.api.timestamp import timestamp
+from adapter.api.values import NONE_SELECTED
 from adapter.freshness import judge
 from adapter.names.resolve import Resolved
 from adapter.names.selectors import MetricSelector
@@ -51,7 +52,7 @@ def explain(
         asked = served.resolve(query.metric, query.metric_label_selector, api="custom", now_ns=now_ns)
         not_found = custom_not_found(query)
     if asked is None:
-        raise StatusError("NotFound", f"{not_found}: no rule has this name")
+        raise StatusError("NotFound", f"{not_found}: {NO_RULE}")
     resolved, chosen = asked
     rule = resolved.rule
     table = served.store.table(rule.name)
@@ -59,7 +60,7 @@ def explain(
     when_stale = rule.when_stale_summed if isinstance(query, ExternalQuery) else when_stale_of(query, rule)
     problem = "" if table is not None else served.why_empty(rule)[0]
     if table is not None and not found:
-        problem = "its source gives no series that this request selects"
+        problem = NONE_SELECTED
     return {
         "kind": "MetricExplanation",
         "apiVersion": "adapter.leadtime.dev/v1alpha1",

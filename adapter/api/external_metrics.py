@@ -9,7 +9,7 @@ from adapter.api.groups import EXTERNAL_GROUP
 from adapter.api.quantity import NoQuantity, quantity
 from adapter.api.query import ExternalQuery
 from adapter.api.selector import Selector
-from adapter.api.served import Answer, Served
+from adapter.api.served import NO_RULE, Answer, Served
 from adapter.api.status import StatusError
 from adapter.api.timestamp import timestamp
 from adapter.api.values import Absences, NoValue, Value, earliest, value_of_pod
@@ -30,7 +30,7 @@ def external_metrics(served: Served, query: ExternalQuery, now_ns: int) -> Answe
     """
     asked = served.resolve(query.metric, query.label_selector, api="external", now_ns=now_ns)
     if asked is None:
-        raise StatusError("NotFound", not_found(query))
+        raise StatusError("NotFound", f"{not_found(query)}: {NO_RULE}")
     resolved, chosen = asked
     check_tenancy(served, query, resolved.rule, chosen.selector)
     table = served.table(resolved.rule, not_found(query))

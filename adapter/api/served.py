@@ -12,6 +12,9 @@ from adapter.names.view import Place
 from adapter.sources.rule import Rule
 from adapter.store import Store, Table
 
+NO_RULE = "no rule has this name; `leadtime adapter rules list` prints those there are"
+"""Why there is nothing under a name: usually it is misspelled, and an HPA's status shows this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -11,6 +11,7 @@ from adapter.sources.series import Series
 from adapter.store import Table
 
 _FAULTS: tuple[State, ...] = ("stale", "missing")
+NONE_SELECTED = "its source gives no series that this request selects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Absences:
         unavailable = self._faults > 0 and self._when_stale.policy == "unavailable"
         if self._source_fault and (self._is_stale or not self._reasons):
             unavailable, why = True, f"{why}; {self._source_fault}" if why else f": {self._source_fault}"
+        why = why or f": {NONE_SELECTED}; `leadtime adapter explain` shows more"
         raise StatusError("ServiceUnavailable" if unavailable else "NotFound", self._not_found + why)
 
 

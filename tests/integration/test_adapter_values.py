@@ -8,6 +8,8 @@ import pytest
 from adapter_world import EXTERNAL, PAGE_0, PODS, START_SECOND, WAITING, Adapter, collected, running, workload
 
 METRIC_404 = "the server could not find the metric"
+NO_RULE = "no rule has this name; `leadtime adapter rules list` prints those there are"
+NONE_SELECTED = "its source gives no series that this request selects; `leadtime adapter explain` shows more"
 RESOURCE_404 = "the server could not find the requested resource"
 STACKDRIVER = f"prometheus.googleapis.com|{WAITING}|gauge"
 
@@ -116,23 +118,33 @@ async def test_a_namespace_is_described_by_its_pods(adapter: Adapter) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        pytest.param(f"{PODS}/*/queue_depth", f"{METRIC_404} queue_depth for pods", id="no-such-metric"),
-        pytest.param(f"{PODS}/vllm-9/{WAITING}", f"{METRIC_404} {WAITING} for pods vllm-9", id="no-such-pod"),
-        pytest.param(f"{PODS}/*/{WAITING}?labelSelector=app%3Dtgi", f"{METRIC_404} {WAITING} for pods", id="none"),
+        pytest.param(f"{PODS}/*/queue_depth", f"{METRIC_404} queue_depth for pods: {NO_RULE}", id="no-such-metric"),
+        pytest.param(
+            f"{PODS}/vllm-9/{WAITING}", f"{METRIC_404} {WAITING} for pods vllm-9: {NONE_SELECTED}", id="no-such-pod"
+        ),
+        pytest.param(
+            f"{PODS}/*/{WAITING}?labelSelector=app%3Dtgi",
+            f"{METRIC_404} {WAITING} for pods: {NONE_SELECTED}",
+            id="none",
+        ),
         pytest.param(
             f"{PODS}/*/DCGM_FI_DEV_GPU_UTIL".replace("/llm/", "/gpu/"),
-            f"{METRIC_404} DCGM_FI_DEV_GPU_UTIL for pods",
+            f"{METRIC_404} DCGM_FI_DEV_GPU_UTIL for pods: {NONE_SELECTED}",
             id="the-exporters-own-pod",
         ),
         pytest.param(
-            f"{PODS}/*/{WAITING}".replace("/llm/", "/other/"), f"{METRIC_404} {WAITING} for pods", id="their-pods"
+            f"{PODS}/*/{WAITING}".replace("/llm/", "/other/"),
+            f"{METRIC_404} {WAITING} for pods: {NONE_SELECTED}",
+            id="their-pods",
         ),
         pytest.param(
             f"{PODS}/*/m".replace("/pods/", "/deployments.apps/"),
-            f"{METRIC_404} m for deployments.apps",
+            f"{METRIC_404} m for deployments.apps: {NO_RULE}",
             id="another-resource-than-pods",
         ),
-        pytest.param(f"{EXTERNAL}/depth", f"{METRIC_404} depth for provided labels", id="no-such-external-metric"),
+        pytest.param(
+            f"{EXTERNAL}/depth", f"{METRIC_404} depth for provided labels: {NO_RULE}", id="no-such-external-metric"
+        ),
         pytest.param(
             f"{PODS}/*/tgi_queue_size",
             f"{METRIC_404} tgi_queue_size for pods: source scrape gives no series of it",

@@ -82,7 +82,10 @@ def test_a_single_pod_is_asked_for_by_name() -> None:
     world = served((QUEUE, [series(A, 3), series(B, 4)]))
     assert _values(world, replace(PODS, name="vllm-b")) == {"vllm-b": "4000m"}
     refused = _refusal(world, replace(PODS, name="gone"))
-    assert str(refused) == "the server could not find the metric queue for pods gone"
+    assert str(refused) == (
+        "the server could not find the metric queue for pods gone: its source gives no series that this request "
+        "selects; `leadtime adapter explain` shows more"
+    )
 
 
 def test_two_gpus_of_a_pod_are_averaged_not_added() -> None:
@@ -168,8 +171,9 @@ def test_labels_of_other_objects_than_pods_are_not_known() -> None:
 
 def test_an_unknown_name_is_not_found_and_a_rule_without_values_says_what_its_sources_say() -> None:
     world = served((QUEUE, [series(A, 3)]))
-    assert (
-        str(_refusal(world, replace(PODS, metric="nobody"))) == "the server could not find the metric nobody for pods"
+    assert str(_refusal(world, replace(PODS, metric="nobody"))) == (
+        "the server could not find the metric nobody for pods: no rule has this name; "
+        "`leadtime adapter rules list` prints those there are"
     )
     world.store.keep_only([])
     assert str(_refusal(world)).endswith(": its sources gave nothing")

@@ -103,7 +103,9 @@ def test_a_namespace_reads_its_own_series_and_is_told_when_it_asks_for_anothers(
     world = served((QUEUE, [series(A, 3), series(THEIRS, 9)]))
     assert _values(world, replace(ASKED, namespace="team-b")) == ["9000m"]
     assert _refusal(world, replace(ASKED, namespace="team-c")).reason == "NotFound"
-    assert _refusal(world, replace(ASKED, label_selector="pod=x")).reason == "NotFound"
+    unmatched = _refusal(world, replace(ASKED, label_selector="pod=x"))
+    assert unmatched.reason == "NotFound"
+    assert "its source gives no series that this request selects" in str(unmatched)
     refused = _refusal(world, replace(ASKED, label_selector="namespace=team-b"))
     assert refused.reason == "Forbidden"
     assert "tenancy.crossNamespace" in str(refused)
