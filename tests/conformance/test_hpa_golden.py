@@ -16,6 +16,7 @@ from policies.hpa.golden_answers import ANSWERS
 
 SAMPLE = Path(__file__).parent / "hpa_sample.jsonl.gz"
 WIDE = Path(__file__).parent / "hpa_wide.jsonl.gz"
+CLUSTER = Path(__file__).parent / "hpa_cluster.jsonl.gz"
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("LEADTIME_SHARED", ROOT.parent / "shared"))
 
@@ -27,6 +28,16 @@ def vectors(path: Path) -> list[dict[str, Any]]:
 
 def mismatches(path: Path) -> list[str]:
     return [f"{vector['id']} {vector['kind']}: {line}" for vector in vectors(path) for line in replay(vector)]
+
+
+def _given(sequence: dict[str, Any]) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = sequence["input"]["steps"]
+    return steps
+
+
+def _wanted(sequence: dict[str, Any]) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = sequence["want"]["steps"]
+    return steps
 
 
 def test_every_vector_of_the_sample_matches():
@@ -41,6 +52,26 @@ def test_every_vector_of_the_wide_sample_matches():
     """Values at the edges of int64, odd spellings, mismatched targets, every kind: as the real controller answers."""
     assert {vector["kind"] for vector in vectors(WIDE)} == set(ANSWERS)
     assert mismatches(WIDE) == []
+
+
+def test_every_sync_of_a_real_cluster_matches():
+    """What kube-controller-manager decided in the scenarios of tests/e2e, from what it saw there."""
+    recorded = vectors(CLUSTER)
+    steps = [(given, want) for each in recorded for given, want in zip(_given(each), _wanted(each), strict=True)]
+    assert len(steps) == 210
+    assert {metric["type"] for each in recorded for metric in each["input"]["hpa"]["metrics"]} == {
+        *("External", "Object", "Pods", "Resource")
+    }
+    assert sum(want["rescaled"] for _, want in steps) == 40
+    assert mismatches(CLUSTER) == []
+
+
+def test_a_real_cluster_that_saw_something_else_does_not_match():
+    """A replica more than there was at any one step is noticed, in all of them."""
+    for vector in vectors(CLUSTER):
+        for step in _given(vector):
+            step["specReplicas"] += 1
+        assert replay(vector), vector["id"]
 
 
 @pytest.mark.shared
