@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# what `make e2e` builds once; E2E: further arguments of its pytest, such as E2E=--fail-on-skip
+CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok
+
 .DEFAULT_GOAL := help
 .PHONY: help setup rivals demo test lint bench e2e lock clean
 
@@ -51,7 +54,8 @@ bench: setup ## measure: one table per benchmark
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit $$?; done
 
 e2e: setup ## tests against a real control plane (needs Go; the first run builds it, about 20 minutes)
-	@$(BIN)/python -m pytest tests/e2e
+	@if command -v go >/dev/null; then $(BIN)/python tests/e2e/binaries.py $(CONTROL_PLANE); fi
+	@$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile --no-loadscope-reorder $(E2E)
 
 lock: ## resolve the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

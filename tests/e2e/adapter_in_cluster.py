@@ -6,22 +6,23 @@ applied Deployment; it acts as its ServiceAccount, by a token in the mounted fol
 What differs from a cluster, because there is no pod network:
 - all replicas share this machine's ports, so each gets a free one in its configuration in place of 6443;
 - the Service is of type ExternalName and leads to a proxy here that knows which replicas are Ready, on a port of its
-  own, which the APIServices name in place of 443.
+  own, which the APIServices name in place of 443: an overlay (adapter_manifests.py).
 And pages are collected every 2 seconds instead of every 15, so that a test need not wait.
 """
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from adapter_manifests import built, one
+from adapter_manifests import BASE, built, one, without_pod_network
 from child_processes import Process, StartFailed, free_ports, log_tail
 from container import Mount, command_line, mounts_of
 from control_plane import ControlPlane
@@ -30,7 +31,6 @@ from probes import Prober
 from service_proxy import ServiceProxy
 from volumes import write_atomically
 
-BASE = Path(__file__).parents[2] / "manifests" / "adapter" / "base"
 CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607  # as the kubelet asks for
 POLL_SECONDS = 0.05
@@ -39,21 +39,22 @@ POLL_SECONDS = 0.05
 class Adapter:
     """The applied manifests and the replicas that run."""
 
-    def __init__(self, plane: ControlPlane, objects: Iterable[Object]) -> None:
-        """objects: as kustomize builds them."""
+    def __init__(self, plane: ControlPlane, base: Path) -> None:
+        """base: a folder that kustomize builds."""
         self.plane = plane
         self.replicas: list[Replica] = []
         self.service = ServiceProxy(lambda: [replica.port for replica in self.replicas if replica.prober.ready])
-        applied = plane.api.apply(without_pod_network(objects, self.service.port))
+        folder = Path(tempfile.mkdtemp(prefix="without-pod-network-", dir=plane.folder))
+        applied = plane.api.apply(built(without_pod_network(base, folder, self.service.port)))
         self.deployment, self._service = one(applied, "Deployment"), one(applied, "Service")
         self.namespace: str = self.deployment["metadata"]["namespace"]
         self.api_services = [item["metadata"]["name"] for item in applied if item["kind"] == "APIService"]
         self._made = 0
 
     @classmethod
-    def install(cls, plane: ControlPlane) -> Self:
-        """The base, as `kubectl apply -k` would."""
-        return cls(plane, built(BASE))
+    def install(cls, plane: ControlPlane, base: Path = BASE) -> Self:
+        """As `kubectl apply -k` would."""
+        return cls(plane, base)
 
     def start_replica(self) -> "Replica":
         """Another pod of the Deployment; not waited for."""
@@ -64,22 +65,27 @@ class Adapter:
         return replica
 
     def wait_available(self, *, timeout_seconds: float = 30.0) -> None:
-        """Until the API server has called every APIService with success.
+        """Until the API server has called every APIService with success."""
+        self._wait_looked(is_available, timeout_seconds)
 
-        In a cluster a Ready pod becomes an endpoint of the Service, and that makes the API server look again; here the
-        Service is touched instead.
-        """
-        touched = {"metadata": {"annotations": {"ready-replicas": str(sum(one.prober.ready for one in self.replicas))}}}
-        self.plane.api.merge(self.plane.api.path_of(self._service), touched)
-        for name in self.api_services:
-            path = f"/apis/apiregistration.k8s.io/v1/apiservices/{name}"
-            self.plane.api.wait(path, is_available, timeout_seconds=timeout_seconds)
+    def wait_unavailable(self, *, timeout_seconds: float = 30.0) -> None:
+        """Until the API server has called every APIService in vain."""
+        self._wait_looked(lambda seen: not is_available(seen), timeout_seconds)
 
     def stop(self) -> None:
         """End what runs here; the applied objects stay."""
         for replica in self.replicas:
             replica.kill()
         self.service.close()
+
+    def _wait_looked(self, until: Callable[[Object], bool], timeout_seconds: float) -> None:
+        """In a cluster a pod that gets or ceases to be Ready changes the Service's endpoints, and that makes the API
+        server look again; here the Service is touched instead."""
+        touched = {"metadata": {"annotations": {"ready-replicas": str(sum(one.prober.ready for one in self.replicas))}}}
+        self.plane.api.merge(self.plane.api.path_of(self._service), touched)
+        for name in self.api_services:
+            path = f"/apis/apiregistration.k8s.io/v1/apiservices/{name}"
+            self.plane.api.wait(path, until, timeout_seconds=timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -134,6 +140,14 @@ class Replica:
         """Bring a changed ConfigMap of rules, as the kubelet does within a minute."""
         write_atomically(self._folder / "rules", files)
 
+    def write_secret(self, volume: str) -> None:
+        """Bring the Secret of this volume as it is now, as the kubelet does within a minute."""
+        (one,) = (one for one in self._pod["volumes"] if one["name"] == volume)
+        path = f"/api/v1/namespaces/{self._namespace}/secrets/{one['secret']['secretName']}"
+        data: dict[str, str] = self._plane.api.get(path)["data"]
+        text = {name: base64.b64decode(entry).decode() for name, entry in data.items()}
+        write_atomically(self._folder / volume, text)
+
     def terminate(self) -> int:
         """End it as a deleted pod ends: no longer an endpoint, preStop, SIGTERM; the exit code.
 
@@ -164,9 +178,12 @@ class Replica:
             time.sleep(POLL_SECONDS)
 
     def _volumes(self) -> dict[str, Path]:
-        """The ConfigMaps' folders, by volume."""
+        """The ConfigMaps' and Secrets' folders, by volume."""
         folders: dict[str, Path] = {}
         for volume in self._pod["volumes"]:
+            if "secret" in volume:
+                self.write_secret(volume["name"])
+                folders[volume["name"]] = self._folder / volume["name"]
             if "configMap" not in volume:
                 continue
             path = f"/api/v1/namespaces/{self._namespace}/configmaps/{volume['configMap']['name']}"
@@ -193,22 +210,6 @@ def configuration(text: str, port: int) -> str:
     settings["server"]["port"] = port
     settings["sources"][0]["scrape"]["intervalSeconds"] = 2
     return json.dumps(settings)  # which is YAML
-
-
-def without_pod_network(objects: Iterable[Object], port: int) -> list[Object]:
-    """The manifests with a Service, and APIServices, that lead to this port of the loopback."""
-    changed: list[Object] = []
-    for item in objects:
-        match item["kind"]:
-            case "Service":
-                spec = {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}
-                changed.append({**item, "spec": spec})
-            case "APIService":
-                service = {**item["spec"]["service"], "port": port}
-                changed.append({**item, "spec": {**item["spec"], "service": service}})
-            case _:
-                changed.append(item)
-    return changed
 
 
 def is_available(api_service: Object) -> bool:

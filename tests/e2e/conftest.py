@@ -17,8 +17,41 @@ from played_together import played_together, pytest_pyfunc_call, scene, world  #
 StartControlPlane = Callable[..., ControlPlane]
 
 
+LONGEST_FIRST = ("test_many_hpas", "test_scenarios_scaling", "test_scenarios_outages", "test_scenarios_metric_loss")
+"""Modules that several processes (`-n`) begin with, so that none of them is left to the end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fail-on-skip", action="store_true", help="a test that is skipped fails the run (CI with Go)")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "e2e: against a real control plane (tests/e2e/README.md)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What the tests measured (record_property), and how many were run and how many not."""
+    stats = terminalreporter.stats
+    for report in stats.get("passed", ()):
+        for name, text in report.user_properties:
+            terminalreporter.section(name)
+            terminalreporter.write_line(str(text))
+    run, skipped = (sum(len(stats.get(one, ())) for one in kinds) for kinds in (("passed", "failed"), ("skipped",)))
+    terminalreporter.section("scenarios on a real control plane")
+    terminalreporter.write_line(f"{run} run, {skipped} skipped")
+    if skipped and config.getoption("--fail-on-skip"):
+        terminalreporter.write_line("--fail-on-skip: none may be skipped here; the reasons are above", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if session.config.getoption("--fail-on-skip") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True)

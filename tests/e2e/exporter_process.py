@@ -22,7 +22,7 @@ from pathlib import Path
 from sys import executable
 from typing import Any, Literal, Self
 
-from child_processes import Process, free_ports
+from child_processes import Process, StartFailed, free_ports
 from control_plane import ControlPlane
 from exporter_script import Told
 from gpu_cluster import SYSTEMS
@@ -30,29 +30,52 @@ from gpu_cluster import SYSTEMS
 Fault = Literal["refuse", "hang", "error", "slow", "nan", "frozen"]
 
 START_TIMEOUT_SECONDS = 120.0  # the first one ever compiles the simulator's engine
+START_ATTEMPTS = 3  # when another cluster's exporter takes a port first
 COMMAND_TIMEOUT_SECONDS = 10.0
 
 
 class ExporterProcess:
     """ports: a system's own port -> where it listens, for gpu_cluster.workload."""
 
-    def __init__(self, process: Process, ports: Mapping[int, int], control_port: int) -> None:
-        self.process, self.ports = process, ports
+    process: Process
+
+    def __init__(self, plane: ControlPlane, ports: Mapping[int, int], control_port: int) -> None:
+        self.ports = ports
+        self._plane, self._control_port = plane, control_port
         self._url = f"http://127.0.0.1:{control_port}"
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     @classmethod
-    def start(cls, plane: ControlPlane) -> Self:
-        """For the pods of this cluster; it ends with it. Raises StartFailed, also where a port is taken."""
+    def start(cls, plane: ControlPlane, *, on_own_ports: bool = True) -> Self:
+        """For the pods of this cluster; it ends with it. Raises StartFailed.
+
+        on_own_ports: the systems', where they are free. Otherwise ports that nobody else will take while it is dead.
+        """
         own = sorted({one.port for one in SYSTEMS.values()})
-        control, *free = free_ports(1 + len(own))
-        ports = {port: port if _is_free(port) else other for port, other in zip(own, free, strict=True)}
-        server = Path(__file__).with_name("exporter_server.py")
-        command: list[str | Path] = [executable, server, plane.admin, str(control), json.dumps(ports)]
-        process = plane.processes.start("exporter", command)
-        exporter = cls(process, ports, control)
-        plane.processes.wait_until(process, exporter._answers, timeout_seconds=START_TIMEOUT_SECONDS)
+        for attempt in range(1, START_ATTEMPTS + 1):
+            control, *free = free_ports(1 + len(own))
+            pairs = zip(own, free, strict=True)
+            ports = {port: port if on_own_ports and _is_free(port) else other for port, other in pairs}
+            exporter = cls(plane, ports, control)
+            try:
+                exporter.start_again()
+                break
+            except StartFailed:
+                if attempt == START_ATTEMPTS or b"address already in use" not in exporter.process.log.read_bytes():
+                    raise
+                exporter.kill()
         return exporter
+
+    def kill(self) -> None:
+        """Every page is gone, and what was told is forgotten."""
+        self._plane.processes.kill(self.process)
+
+    def start_again(self) -> None:
+        """On the same ports; no pod has a page until it is told anew what to show."""
+        server = Path(__file__).with_name("exporter_server.py")
+        told: list[str | Path] = [self._plane.admin, str(self._control_port), json.dumps(self.ports)]
+        self.process = self._plane.processes.start("exporter", [executable, server, *told])
+        self._plane.processes.wait_until(self.process, self._answers, timeout_seconds=START_TIMEOUT_SECONDS)
 
     def show(self, namespace: str, app: str, series: Mapping[str, Told]) -> None:
         """What the workload's pods show from now on; exporter_script.py says how a series is told."""

@@ -20,7 +20,9 @@ from pod_view import APP_LABEL, PodView
 
 POLL_SECONDS = 0.05
 SYNC_TIMEOUT_SECONDS = 30.0  # for one sync; the period is 2 s (scenario.py)
+# Both as pkg/controller/podautoscaler/horizontal.go says them.
 _PROPOSAL = re.compile(r'"Proposing desired replicas(?: from zero)?" desiredReplicas=(\d+) .*scaleTarget="([^"]+)"')
+_FAILURE = re.compile(r"failed to compute desired number of replicas based on listed metrics for (\S+): ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,8 @@ class Moment:
     replicas, ready: of the target's spec and status. pods: how many are Pending, Loading, Ready, Ending.
     desired: status.desiredReplicas. metrics: name -> current value, as `kubectl get hpa` shows it.
     conditions: type -> (status, reason). syncs: decisions taken so far; proposed: by the last one, before the limits.
-    event: what was told at this moment, if this is an event.
+    failed_syncs: those that could not decide, for want of metrics. event: what was told at this moment, if this is an
+    event.
     """
 
     at_seconds: float = 0.0
@@ -42,6 +45,7 @@ class Moment:
     conditions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     syncs: int = 0
     proposed: int | None = None
+    failed_syncs: int = 0
     event: str = ""
 
     def value(self, metric: str) -> float | None:
@@ -55,7 +59,10 @@ class Moment:
 
 
 class HpaWatch:
-    """Records one HPA and its target from its start until close(). timeline: what was, oldest first."""
+    """Records one HPA and its target from its start until close().
+
+    timeline: what was, oldest first. messages: condition type -> its present message.
+    """
 
     def __init__(self, plane: ControlPlane, hpa: Object) -> None:
         """hpa: as it will be applied; its target must be there."""
@@ -63,6 +70,7 @@ class HpaWatch:
         target = hpa["spec"]["scaleTargetRef"]
         self.target = target["name"]
         self.timeline: list[Moment] = [Moment()]
+        self.messages: Mapping[str, str] = {}
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._pods: dict[str, PodView] = {}
@@ -85,11 +93,11 @@ class HpaWatch:
     @property
     def now(self) -> Moment:
         """The last moment, with the syncs that the log tells of by now."""
-        syncs, proposed = self._log.read()
+        syncs, proposed, failed_syncs = self._log.read()
         with self._lock:
             last = self.timeline[-1]
-            if syncs != last.syncs:
-                self._add(syncs=syncs, proposed=proposed)
+            if (syncs, failed_syncs) != (last.syncs, last.failed_syncs):
+                self._add(syncs=syncs, proposed=proposed, failed_syncs=failed_syncs)
             return self.timeline[-1]
 
     @property
@@ -169,6 +177,7 @@ class HpaWatch:
             said += [one.event] if one.event else []
             at = f"{one.at_seconds:.1f}"
             proposed = "" if one.proposed is None else f"{one.proposed} (#{one.syncs})"
+            proposed += f" failed: {one.failed_syncs}" if one.failed_syncs else ""
             desired = "" if one.desired is None else str(one.desired)
             rows.append((at, str(one.replicas), str(one.ready), pods, desired, proposed, metrics, "; ".join(said)))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -187,6 +196,7 @@ class HpaWatch:
     def _hpa_changed(self, _: str, hpa: Object) -> None:
         status = hpa.get("status", {})
         with self._lock:
+            self.messages = {one["type"]: one["message"] for one in status.get("conditions", ())}
             self._add(
                 desired=status.get("desiredReplicas"),
                 metrics=dict(_current(status)),
@@ -227,22 +237,24 @@ class _SyncLog:
         self._log, self._target = log, target
         self._offset = log.stat().st_size
         self._rest = b""
-        self._syncs = 0
+        self._syncs = self._failed = 0
         self._proposed: int | None = None
 
-    def read(self) -> tuple[int, int | None]:
-        """How many there were, and the last one's replicas."""
+    def read(self) -> tuple[int, int | None, int]:
+        """How many there were, the last one's replicas, and how many syncs came to none."""
         with self._log.open("rb") as file:
             file.seek(self._offset)
             new = file.read()
         self._offset += len(new)
         *lines, self._rest = (self._rest + new).split(b"\n")
         for line in lines:
-            found = _PROPOSAL.search(line.decode(errors="replace"))
-            if found and found[2] == self._target:
+            text = line.decode(errors="replace")
+            if (found := _PROPOSAL.search(text)) and found[2] == self._target:
                 self._syncs += 1
                 self._proposed = int(found[1])
-        return self._syncs, self._proposed
+            elif (failed := _FAILURE.search(text)) and failed[1] == self._target:
+                self._failed += 1
+        return self._syncs, self._proposed, self._failed
 
 
 def number(quantity: str) -> float:

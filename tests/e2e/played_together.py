@@ -11,7 +11,7 @@ world's parts down asks for `world` instead, stands in a module without `scene`,
 
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -27,6 +27,10 @@ class PlayedTogether:
     def __init__(self, results: dict[str, Future[None]]) -> None:
         self.results = results
 
+    def wait(self) -> None:
+        """Until all have been played, however they came out."""
+        wait(self.results.values())
+
 
 @pytest.fixture(scope="module")
 def world(start_control_plane: Callable[..., Any]) -> Iterator[World]:
@@ -39,6 +43,7 @@ def played_together(world: World, request: pytest.FixtureRequest) -> Iterator[Pl
     """Starts the selected scenarios of the module."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     mine = [item for item in items if item.module is request.module and "scene" in item.fixturenames]
+    assert len({_namespace(item.name) for item in mine}) == len(mine), "two tests in one namespace: shorten their names"
     with ThreadPoolExecutor(PLAYED_AT_ONCE) as pool:
         yield PlayedTogether({item.nodeid: pool.submit(_play, world, item) for item in mine})
         pool.shutdown(cancel_futures=True)

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 import yaml
 from adapter_in_cluster import Adapter
+from adapter_manifests import BASE
 from control_plane import ControlPlane, Flags
 from exporter_process import ExporterProcess, Fault
 from exporter_script import Told
@@ -66,21 +67,22 @@ class World:
     resource_metrics: what metrics-server would say of CPU.
     """
 
-    def __init__(self, plane: ControlPlane, *, nodes: int = NODES) -> None:
+    def __init__(self, plane: ControlPlane, *, nodes: int = NODES, base: Path = BASE, own_ports: bool = True) -> None:
         """plane: with controllers, scheduler, kwok, `stages=GPU_STAGES` and `flags=FLAGS`. nodes: with 8 GPUs each.
+        base: the adapter's manifests, a folder that kustomize builds. own_ports: False where the exporter dies.
 
-        Raises Unavailable where no container is to be had, or no kustomize.
+        Raises Unavailable where no container is to be had, or no kubectl.
         """
         self.plane = plane
         pool = gpu_nodes(nodes)
         plane.api.apply(pool)
         for node in pool:
             plane.api.merge(f"/api/v1/nodes/{node['metadata']['name']}/status", {"status": node["status"]})
-        self.exporter = ExporterProcess.start(plane)
+        self.exporter = ExporterProcess.start(plane, on_own_ports=own_ports)
         plane.api.apply(_namespace(DCGM_NAMESPACE))
         plane.api.apply([dcgm_exporter(node["metadata"]["name"], self.exporter.ports) for node in pool])
         self.resource_metrics = ResourceMetrics(plane)
-        self.adapter = Adapter.install(plane)
+        self.adapter = Adapter.install(plane, base)
         rules = f"/api/v1/namespaces/{self.adapter.namespace}/configmaps/leadtime-adapter-rules"
         plane.api.merge(rules, {"data": {"time-scaled.yaml": TIME_SCALED_RULES}})
         self.adapter.start_replica().wait_ready()
@@ -97,11 +99,11 @@ class World:
 
 
 def start_world(
-    start_control_plane: Callable[..., ControlPlane], *, flags: Flags = FLAGS, nodes: int = NODES
+    start_control_plane: Callable[..., ControlPlane], *, flags: Flags = FLAGS, nodes: int = NODES, base: Path = BASE
 ) -> Iterator[World]:
     """For a fixture: a World on a control plane of its own, ended at the end."""
     with start_control_plane(controllers=True, scheduler=True, kwok=True, stages=GPU_STAGES, flags=flags) as plane:
-        world = World(plane, nodes=nodes)
+        world = World(plane, nodes=nodes, base=base)
         try:
             yield world
         finally:
@@ -164,14 +166,16 @@ class Scenario:
         target: str | None = None,
         behavior: Object | None = None,
         metric: str | None = None,
+        name: str | None = None,
         **spec: Any,
     ) -> HpaWatch:
         """Apply an HPA of manifests/examples on a workload here, and record it.
 
         target: the workload; the last one that runs when left out. behavior: the example has none. metric: in place of
-        the name of its only metric. spec: further fields, such as maxReplicas=8.
+        the name of its only metric. name: in place of the HPA's own. spec: further fields, such as maxReplicas=8.
         """
         wanted = example_hpa(example, self.namespace, target or self._apps[-1])
+        wanted["metadata"]["name"] = name or wanted["metadata"]["name"]
         wanted["spec"] |= spec | ({"behavior": behavior} if behavior else {})
         if metric:
             (entry,) = wanted["spec"]["metrics"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 import urllib3
-from adapter_in_cluster import BASE, Adapter, Replica
-from adapter_manifests import built, one
+from adapter_in_cluster import Adapter, Replica
+from adapter_manifests import BASE, as_base, built, one
 from control_plane import ControlPlane
 from kube_api import Api, Object
 
@@ -103,7 +103,7 @@ def install_afresh(plane: ControlPlane, objects: list[Object]) -> Adapter:
         if item["kind"] in (*ROLES, "APIService"):
             plane.api.send("DELETE", plane.api.path_of(item))
     plane.api.send("DELETE", f"{SECRETS}/{SECRET}")
-    return Adapter(plane, objects)
+    return Adapter.install(plane, as_base(objects, plane.folder / "changed-manifests"))
 
 
 RIGHTS = [

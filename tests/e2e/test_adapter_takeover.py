@@ -1,18 +1,15 @@
 """Installed where another adapter holds the metrics APIs, by the commands of docs/adapter.md."""
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+from adapter_manifests import BASE
 from control_plane import ControlPlane
 from kube_api import Object
+from kubectl import kubectl
 
 pytestmark = pytest.mark.e2e
 
-BASE = Path(__file__).parents[2] / "manifests" / "adapter" / "base"
 CUSTOM, EXTERNAL = "v1beta1.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"
 OURS = {"namespace": "leadtime-system", "name": "leadtime-adapter", "port": 443}
 
@@ -21,20 +18,6 @@ OURS = {"namespace": "leadtime-system", "name": "leadtime-adapter", "port": 443}
 def plane(start_control_plane: Callable[..., ControlPlane]) -> Iterator[ControlPlane]:
     with start_control_plane() as plane:
         yield plane
-
-
-def kubectl(plane: ControlPlane, *arguments: str, given: Object | None = None) -> subprocess.CompletedProcess[str]:
-    command = shutil.which("kubectl")
-    if command is None:
-        pytest.skip("kubectl is not on the PATH")
-    return subprocess.run(  # noqa: S603 - fixed commands on our own files
-        [command, "--kubeconfig", str(plane.admin), *arguments],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 def api_service(name: str, namespace: str, service: str) -> Object:
@@ -65,18 +48,18 @@ def test_apis_that_another_adapter_holds_are_taken_over_in_one_apply(plane: Cont
     """The Stackdriver adapter's by what `kubectl apply` did: at once, and TLS is no longer skipped. Those that Helm
     holds are refused by name first, as they should be, and follow with --force-conflicts."""
     stackdriver = api_service(CUSTOM, "custom-metrics", "custom-metrics-stackdriver-adapter")
-    assert kubectl(plane, "apply", "-f", "-", given=stackdriver).returncode == 0
+    assert kubectl("apply", "-f", "-", kubeconfig=plane.admin, given=stackdriver).returncode == 0
     keda = api_service(EXTERNAL, "keda", "keda-operator-metrics-apiserver")
     by_helm = ("apply", "--server-side", "--field-manager=helm", "-f", "-")
-    assert kubectl(plane, *by_helm, given=keda).returncode == 0
+    assert kubectl(*by_helm, kubeconfig=plane.admin, given=keda).returncode == 0
 
-    done = kubectl(plane, "apply", "--server-side", "-k", str(BASE))
+    done = kubectl("apply", "--server-side", "-k", BASE, kubeconfig=plane.admin)
     assert done.returncode == 1
     assert 'conflicts with "helm"' in done.stderr
     assert spec_of(plane, CUSTOM)["service"] == OURS
     assert "insecureSkipTLSVerify" not in spec_of(plane, CUSTOM)
     assert spec_of(plane, EXTERNAL)["service"]["name"] == "keda-operator-metrics-apiserver"
 
-    done = kubectl(plane, "apply", "--server-side", "--force-conflicts", "-k", str(BASE))
+    done = kubectl("apply", "--server-side", "--force-conflicts", "-k", BASE, kubeconfig=plane.admin)
     assert done.returncode == 0, done.stderr
     assert spec_of(plane, EXTERNAL)["service"] == OURS
