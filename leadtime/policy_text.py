@@ -53,6 +53,7 @@ def _policy(text: str, scenario: Scenario, max_replicas: int, min_replicas: int 
     fitting: dict[str, Any] = {
         "profile": scenario.profile,
         "tpot_seconds": scenario.slo.tpot_seconds,
+        "ttft_seconds": scenario.slo.ttft_seconds,
         "max_replicas": max_replicas,
     }
     if min_replicas is not None:

@@ -124,4 +124,5 @@ class _Loop:
                 for piece in fleet.take():
                     self.recorder.take(piece)
                 on_sync(self.recorder)
+                self.running.learn_if_due(fleet.now_ns)
             self.next = next(self.coming, None)

@@ -75,7 +75,7 @@ def _leadtime(scenario: Scenario, max_replicas: int) -> Policy[Any, Any]:
         PredictiveSpec(
             profile=scenario.profile,
             tpot_seconds=scenario.slo.tpot_seconds,
-            target_utilization=_UTILIZATION,
+            ttft_seconds=scenario.slo.ttft_seconds,
             max_replicas=max_replicas,
         )
     )

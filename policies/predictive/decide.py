@@ -1,48 +1,55 @@
 """leadtime's own rule: enough replicas for the demand that will be there when a pod asked for now is ready.
 
-    demand now -> its distribution one lead time ahead -> replicas that hold a quantile of it within the SLO
+    arrivals / what a replica sustains within the SLO = load -> its traits -> capacity, by weights learned from the
+    load's own past for the asked attainment and the lead time -> a margin by feedback -> behavior
 
-The demand of now, with its backlog drained within a stated time, is the floor: a forecast only ever adds.
+The load of now, with its backlog drained within a stated time, is the floor: what was learned only ever adds.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from policies.capacity.profile import Profile
-from policies.capacity.sustained import sustained_requests_per_second
+from policies.capacity.sustained import sustained_batch, sustained_requests_per_second
 from policies.decision import Decision
 from policies.entry import PolicyEntry, parameter
 from policies.errors import BadInput
-from policies.forecast.level_trend import Forecast, History, LevelTrendSpec, forecast, observe
 from policies.hpa import Behavior, HPAState, default_behavior, scale_down_rules
 from policies.hpa.validation import check_behavior
 from policies.policy import Policy
 from policies.predictive.behavior import apply_behavior
 from policies.predictive.demand import Demand, DemandState, estimate
-from policies.predictive.lead_time import LeadTimes, expected_seconds, learn
+from policies.predictive.lead_time import LeadTimes, expected_seconds
+from policies.predictive.lead_time import learn as learn_lead_times
+from policies.predictive.load_history import bin_of
+from policies.predictive.load_traits import TRAITS
+from policies.predictive.margin import Margin, follow
+from policies.predictive.observed_load import ObservedLoad, observe, traits_at
+from policies.predictive.sizing import LEARN_PERIOD_SECONDS, Sizing, is_due, learned, prior
 from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictiveSpec:
-    """What an admin states; `forecaster` and a whole `behavior` are set in code or by a manifest only."""
+    """What an admin states; a whole `behavior` is set in code or by a manifest only."""
 
     profile: Profile = parameter(  # noqa: RUF009 - a field, not a shared value
         "name", "latency profile of model and GPU, which gives a replica's capacity"
     )
     tpot_seconds: float = parameter("s", "the SLO's time per output token")
+    ttft_seconds: float = parameter("s", "the SLO's time to the first token", 2.0)
+    attainment: float = parameter("share", "of requests that are to meet the SLO", 0.99)
     min_replicas: int = parameter("replicas", "never fewer", 1)
     max_replicas: int = parameter("replicas", "never more", 20)
-    target_utilization: float = parameter("share", "of a replica's sustained rate that is planned with", 0.8)
-    quantile: float = parameter("probability", "of the demand at the lead time that capacity must hold", 0.8)
-    """0.8 is the newsvendor's answer where a missed request costs 4 times the spare capacity that had served it."""
+    target_utilization: float = parameter("share", "of a replica's sustained rate that is planned with", 0.9)
     lead_time_seconds: float = parameter("s", "assumed until pods were seen to become ready", 240.0)
     drain_seconds: float = parameter("s", "a backlog is to be gone within this time", 60.0)
     scale_down_window_seconds: int = parameter("s", "behavior.scaleDown.stabilizationWindowSeconds", 300)
     behavior: Behavior | None = None
     """As in an HPA; it goes before the window. None: the HPA's defaults with that window."""
-    forecaster: LevelTrendSpec = field(default_factory=LevelTrendSpec)
 
     @property
     def rules(self) -> Behavior:
@@ -53,25 +60,31 @@ class PredictiveSpec:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PredictiveState:
-    """Everything the rule remembers between two calls."""
+    """Everything the rule remembers between two calls. sizing: None until something was learned."""
 
     demand: DemandState = field(default_factory=DemandState)
     last: Demand | None = None
-    history: History = ()
+    load: ObservedLoad = field(default_factory=ObservedLoad)
+    sizing: Sizing | None = None
+    margin: Margin = field(default_factory=Margin)
     lead_times: LeadTimes = field(default_factory=LeadTimes)
     scaling: HPAState = field(default_factory=HPAState)
+
+
+_NOTHING_SEEN = PredictiveState()
 
 
 def predictive_policy(spec: PredictiveSpec, name: str = "leadtime") -> Policy[PredictiveSpec, PredictiveState]:
     """The rule with its spec checked; raises BadInput."""
     for field_name, low, value, high in (
         ("minReplicas", 1, spec.min_replicas, spec.max_replicas),
+        ("attainment", 0.5, spec.attainment, 0.9999),
         ("targetUtilization", 0.05, spec.target_utilization, 1.0),
-        ("quantile", 0.5, spec.quantile, 0.999),
         ("leadTimeSeconds", 1.0, spec.lead_time_seconds, 7_200.0),
         ("drainSeconds", 1.0, spec.drain_seconds, 3_600.0),
+        ("ttftSeconds", 0.001, spec.ttft_seconds, 3_600.0),
     ):
         if not low <= value <= high:
             raise BadInput(f"{field_name}: was {value}, must be in [{low}, {high}]")
@@ -81,7 +94,15 @@ def predictive_policy(spec: PredictiveSpec, name: str = "leadtime") -> Policy[Pr
             f"tpotSeconds: was {spec.tpot_seconds}, must be above {spec.profile.base_seconds}, the step time of "
             f"{spec.profile.name} with an empty batch; relax the target or choose a faster GPU"
         )
-    return Policy(name=name, decide=decide, spec=spec, initial_state=PredictiveState(), queries=QUERIES)
+    return Policy(
+        name=name,
+        decide=decide,
+        spec=spec,
+        initial_state=_NOTHING_SEEN,
+        queries=QUERIES,
+        learn=learn,
+        learn_period_seconds=LEARN_PERIOD_SECONDS,
+    )
 
 
 def decide(
@@ -89,12 +110,10 @@ def decide(
 ) -> tuple[Decision, PredictiveState]:
     """Recommend a replica count; while demand is unknown, vote for the present one: it is never scaled away."""
     sample, demand_state = estimate(state.demand, snapshot)
-    history, last = state.history, state.last
+    state = replace(state, demand=demand_state, lead_times=learn_lead_times(state.lead_times, snapshot))
     if sample is not None:
-        history = observe(spec.forecaster, history, sample.at_ns, sample.requests_per_second)
-        last = sample
-    lead_times = learn(state.lead_times, snapshot)
-    need = _need(spec, history, last, lead_times, now_ns)
+        state = _with_sample(spec, state, sample, snapshot)
+    need = _need(spec, state, now_ns)
     desired, reason, scaling = apply_behavior(
         state.scaling,
         behavior=spec.rules,
@@ -107,75 +126,127 @@ def decide(
     decision = Decision(
         desired_replicas=desired,
         reason="FailedGetPodsMetric" if need is None and desired == snapshot.replicas else reason,
-        message=_sentence(need, snapshot.replicas, desired),
+        message=_sentence(spec, need, snapshot.replicas, desired),
         numbers={} if need is None else need.numbers,
     )
-    return decision, PredictiveState(
-        demand=demand_state,
-        last=last,
-        history=history,
-        lead_times=lead_times,
-        scaling=scaling,
+    return decision, replace(state, scaling=scaling)
+
+
+def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> PredictiveState:  # noqa: ARG001 - as Learn
+    """Fit the sizing to the load that was seen, when it is due; seconds of work, apart from any decision."""
+    sizing = state.sizing or prior(spec.attainment)
+    if not is_due(sizing, state.load.history):
+        return state
+    found = learned(
+        sizing,
+        state.load.history,
+        attainment=spec.attainment,
+        lead_seconds=expected_seconds(state.lead_times, spec.lead_time_seconds),
+        slack_seconds=spec.ttft_seconds,
     )
+    return replace(state, sizing=found)
 
 
 _STALE_SECONDS = 60.0
 """A demand sample older than this is no longer the present: four scrapes at the usual 15 s."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Need:
-    replicas: int
-    forecast: Forecast
-    numbers: dict[str, float]
+def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, snapshot: Snapshot) -> PredictiveState:
+    """What one complete scrape adds: load, and whether requests miss the SLO at this moment."""
+    capacity = _capacity(spec, sample)
+    if capacity is None:
+        return replace(state, last=sample)
+    load = observe(state.load, sample.at_ns, sample.requests_per_second / capacity)
+    margin = state.margin
+    if state.load.traits is not None and sample.requests_per_second > 0:
+        missed = _misses(spec, sample, max(snapshot.ready_replicas, 1))
+        margin = follow(margin, bin_of(sample.at_ns), missed=missed, attainment=spec.attainment)
+    return replace(state, last=sample, load=load, margin=margin)
 
 
-def _need(
-    spec: PredictiveSpec, history: History, last: Demand | None, lead_times: LeadTimes, now_ns: int
-) -> _Need | None:
-    """Replicas for the demand of now and of one lead time ahead; None while either is unknown."""
-    if last is None or last.prompt_tokens is None or last.output_tokens is None:
-        return None
-    if now_ns - last.at_ns > _STALE_SECONDS * NS_PER_SECOND:
+def _capacity(spec: PredictiveSpec, sample: Demand) -> float | None:
+    """Requests per second that are planned for one replica; None while the requests' sizes are unknown."""
+    if sample.prompt_tokens is None or sample.output_tokens is None:
         return None
     capacity = spec.target_utilization * sustained_requests_per_second(
         spec.profile,
-        prompt_tokens=last.prompt_tokens,
-        output_tokens=last.output_tokens,
+        prompt_tokens=sample.prompt_tokens,
+        output_tokens=sample.output_tokens,
         tpot_seconds=spec.tpot_seconds,
     )
-    lead_time_seconds = expected_seconds(lead_times, spec.lead_time_seconds)
-    ahead = forecast(spec.forecaster, history, lead_time_seconds)
-    upper = ahead.quantile(spec.quantile)
-    present = history[-1].level + last.backlog / spec.drain_seconds
-    replicas = math.ceil(max(present, upper) / capacity) if capacity > 0 else spec.max_replicas
+    return capacity if capacity > 0 else None
+
+
+def _misses(spec: PredictiveSpec, sample: Demand, ready_replicas: int) -> bool:
+    """Whether requests that are there now miss the SLO: the queue is longer than what starts within the TTFT, or the
+    batch larger than what the TPOT allows."""
+    assert sample.prompt_tokens is not None
+    assert sample.output_tokens is not None
+    batch = sustained_batch(
+        spec.profile,
+        prompt_tokens=sample.prompt_tokens,
+        output_tokens=sample.output_tokens,
+        tpot_seconds=spec.tpot_seconds,
+    )
+    queue_seconds = sample.backlog / max(sample.started_per_second, 1e-9)
+    return queue_seconds > spec.ttft_seconds or sample.running > batch * ready_replicas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Need:
+    replicas: int
+    learned_days: float
+    numbers: dict[str, float]
+
+
+def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> _Need | None:
+    """Replicas for the load of now and of one lead time ahead; None while either is unknown."""
+    last = state.last
+    if last is None or now_ns - last.at_ns > _STALE_SECONDS * NS_PER_SECOND:
+        return None
+    capacity = _capacity(spec, last)
+    lead_seconds = expected_seconds(state.lead_times, spec.lead_time_seconds)
+    traits = traits_at(state.load, lead_seconds)
+    if capacity is None or traits is None:
+        return None
+    sizing = state.sizing or prior(spec.attainment)
+    ahead = sizing.replicas(traits) * state.margin.factor
+    present = float(traits[_LEVEL]) + last.backlog / spec.drain_seconds / capacity
+    replicas = math.ceil(max(present, ahead) - 1e-9)
+    largest = int(np.argmax(sizing.weights * traits))
     return _Need(
         replicas=replicas,
-        forecast=ahead,
+        learned_days=sizing.days,
         numbers={
             "demand_requests_per_second": last.requests_per_second,
-            "level_requests_per_second": history[-1].level,
+            "level_requests_per_second": float(traits[_LEVEL]) * capacity,
             "backlog_requests": last.backlog,
-            "forecast_median_requests_per_second": ahead.median,
-            "forecast_upper_requests_per_second": upper,
             "capacity_requests_per_second": capacity,
-            "lead_time_seconds": lead_time_seconds,
-            "prompt_tokens": last.prompt_tokens,
-            "output_tokens": last.output_tokens,
+            "load_replicas": float(traits[_LEVEL]),
+            "ahead_replicas": ahead,
+            "margin": state.margin.factor,
+            f"from_{TRAITS[largest]}_replicas": float(sizing.weights[largest] * traits[largest]),
+            "lead_time_seconds": lead_seconds,
+            "prompt_tokens": last.prompt_tokens or 0.0,
+            "output_tokens": last.output_tokens or 0.0,
             "needed_replicas": float(replicas),
         },
     )
 
 
-def _sentence(need: _Need | None, replicas: int, desired: int) -> str:
+_LEVEL = TRAITS.index("level_60s")
+
+
+def _sentence(spec: PredictiveSpec, need: _Need | None, replicas: int, desired: int) -> str:
     change = f"{desired} replicas kept" if desired == replicas else f"{replicas} -> {desired} replicas"
     if need is None:
         return f"{change}: demand is not known (no complete and recent scrape of the ready pods)"
     n = need.numbers
+    past = f"{need.learned_days:.1f} days of its own load" if need.learned_days else "other services' load"
     why = (
-        f"{n['level_requests_per_second']:.1f} req/s now, at most {n['forecast_upper_requests_per_second']:.1f} "
-        f"expected in {n['lead_time_seconds']:.0f} s ({need.forecast.expert}), "
-        f"{n['capacity_requests_per_second']:.2f} req/s a replica: {need.replicas} needed"
+        f"{n['level_requests_per_second']:.1f} req/s now at {n['capacity_requests_per_second']:.2f} a replica are "
+        f"{n['load_replicas']:.1f} replicas; {spec.attainment:.4g} within the SLO over {n['lead_time_seconds']:.0f} s "
+        f"take {n['ahead_replicas']:.1f} (as {past} teaches, margin {n['margin']:.2f}): {need.replicas} needed"
     )
     if n["backlog_requests"] >= 1:
         why += f", {n['backlog_requests']:.0f} waiting"
@@ -187,6 +258,6 @@ ENTRY = PolicyEntry(
     summary="replicas for the demand that will be there when a pod asked for now is ready",
     source="this project, policies/predictive/decide.py",
     spec=PredictiveSpec,
-    knob="quantile",
+    knob="attainment",
     build=predictive_policy,
 )

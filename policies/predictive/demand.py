@@ -27,14 +27,17 @@ class DemandState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """One new sample. requests_per_second: arrivals since the scrape before. backlog: requests waiting now.
+    """One new sample. requests_per_second: arrivals since the scrape before; started_per_second: of those that left a
+    server's queue. backlog, running: requests waiting and in a batch now.
 
     prompt_tokens, output_tokens: means per request; None until enough is known.
     """
 
     at_ns: int
     requests_per_second: float
+    started_per_second: float
     backlog: float
+    running: float
     prompt_tokens: float | None
     output_tokens: float | None
 
@@ -67,7 +70,9 @@ def estimate(state: DemandState, snapshot: Snapshot) -> tuple[Demand | None, Dem
     demand = Demand(
         at_ns=at_ns,
         requests_per_second=grown.arrived / seconds,
+        started_per_second=grown.started / seconds,
         backlog=sum(counters.waiting for counters in now.values()),
+        running=sum(counters.running for counters in now.values()),
         prompt_tokens=state.prompt_tokens / state.started if known else None,
         output_tokens=state.generation_tokens / state.started if known else None,
     )

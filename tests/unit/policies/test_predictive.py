@@ -1,5 +1,7 @@
 """leadtime's rule: bounds, the unknown, the lead time, and words that match the numbers."""
 
+import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from policies.hpa import default_behavior, scale_down_rules
 from policies.policy import Running
 from policies.predictive.decide import PredictiveSpec, predictive_policy
 from policies.predictive.lead_time import LeadTimes, expected_seconds, learn
+from policies.predictive.observed_load import ObservedLoad, observe
 from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, MetricError, Pod, PodMetrics, PodSample, Snapshot
 
@@ -62,14 +65,15 @@ def world(replicas: int = 1, **changes: Any) -> World:
     return World(Running.start(predictive_policy(spec(**changes))), replicas)
 
 
-def test_steady_demand_settles_at_what_the_capacity_model_says() -> None:
+def test_steady_demand_settles_at_what_its_load_needs() -> None:
+    """Nothing rises and nothing is uneasy: the peak of late is the level, and the prior asks for 1.1 times that."""
     each = world(replicas=5)
     decisions = [each.step(6.0) for _ in range(80)]
     numbers = decisions[-1].numbers
-    assert decisions[-1].desired_replicas == -(
-        -numbers["forecast_upper_requests_per_second"] // numbers["capacity_requests_per_second"]
-    )
     assert numbers["level_requests_per_second"] == pytest.approx(6.0, rel=0.01)
+    assert numbers["load_replicas"] == pytest.approx(6.0 / numbers["capacity_requests_per_second"], rel=0.01)
+    assert numbers["ahead_replicas"] == pytest.approx(1.1 * numbers["margin"] * numbers["load_replicas"], rel=0.02)
+    assert decisions[-1].desired_replicas == math.ceil(numbers["ahead_replicas"])
 
 
 def test_a_ramp_is_met_before_it_arrives() -> None:
@@ -140,13 +144,16 @@ def test_an_outage_holds_and_restarts_the_window() -> None:
     assert each.step(1.0).desired_replicas == held
 
 
-def test_scale_down_waits_the_whole_window() -> None:
+def test_after_a_peak_replicas_go_as_it_fades() -> None:
+    """None in the first 5 min; after an hour, when the peak weighs a quarter, half of them; and none comes back."""
     each = world(replicas=1)
     for _ in range(60):
-        each.step(20.0)
+        each.step(12.0)
     high = each.replicas
-    after = [each.step(2.0).desired_replicas for _ in range(20)]
-    assert after[:18] == [high] * 18
+    after = [each.step(2.0).desired_replicas for _ in range(240)]
+    assert after[:19] == [high] * 19
+    assert all(later <= earlier for earlier, later in pairwise(after))
+    assert after[-1] <= high / 2
 
 
 def test_replaying_the_same_inputs_gives_the_same_decisions() -> None:
@@ -160,7 +167,8 @@ def test_replaying_the_same_inputs_gives_the_same_decisions() -> None:
     [
         ({"min_replicas": 9, "max_replicas": 3}, "minReplicas: was 9"),
         ({"min_replicas": 0}, "minReplicas: was 0"),
-        ({"quantile": 1.0}, "quantile: was 1.0"),
+        ({"attainment": 1.0}, "attainment: was 1.0"),
+        ({"ttft_seconds": 0.0}, "ttftSeconds: was 0.0"),
         ({"target_utilization": 0.0}, "targetUtilization: was 0.0"),
         (
             {"behavior": default_behavior(scale_down=scale_down_rules(stabilization_window_seconds=-5))},
@@ -189,3 +197,32 @@ def test_lead_times_are_learned_from_pods_that_became_ready() -> None:
     assert dict(seen.seconds) == {"p300": 300.0, "p330": 330.0}, "a pod that was ready at once teaches nothing"
     assert expected_seconds(seen, prior_seconds=240.0) == pytest.approx((3 * 240 + 630) / 5)
     assert learn(seen, Snapshot(replicas=3, pods=pods)) == seen
+
+
+def test_it_learns_from_its_own_load_and_says_so() -> None:
+    """After seven hours the weights are its own: a load that never changes needs no capacity beyond it."""
+    each = world(replicas=5)
+    for index in range(7 * 240 + 4):
+        decision = each.step(6.0)
+        each.running.learn_if_due((index + 1) * 15 * NS_PER_SECOND)
+    assert each.running.state.sizing is not None
+    assert "other services" not in decision.message
+    decision = each.step(6.0)
+    assert "0.3 days of its own load" in decision.message
+    assert decision.desired_replicas == math.ceil(decision.numbers["load_replicas"])
+
+
+@pytest.mark.parametrize("sample", [math.nan, math.inf, -1.0])
+def test_a_load_that_is_none_changes_nothing(sample: float) -> None:
+    seen = observe(observe(ObservedLoad(), 0, 2.0), 30 * NS_PER_SECOND, 2.0)
+    assert observe(seen, 60 * NS_PER_SECOND, sample) is seen
+
+
+def test_a_unit_slip_is_a_jump_that_is_served_and_forgotten() -> None:
+    """Requests a minute taken for requests a second, for 10 min: no exception, bounds hold, and it goes down again."""
+    each = world(replicas=3)
+    for rate in [2.0] * 40 + [120.0] * 40:
+        assert each.step(rate).desired_replicas <= 30
+    for _ in range(2_000):
+        last = each.step(2.0)
+    assert last.desired_replicas <= 5

@@ -109,7 +109,7 @@ def test_an_unknown_policy_names_the_nearest(name: str, message: str) -> None:
         ("hpa", {"metric_type": "Pod"}, "hpa.metric_type: was 'Pod', must be one of Pods, External"),
         ("leadtime", {}, "leadtime.profile: was not given (latency profile of model and GPU"),
         ("leadtime", {"profile": "h100"}, "leadtime.profile: profile: was 'h100', must be one of llama"),
-        ("leadtime", {**REQUIRED, "quantile": "2"}, "leadtime: quantile: was 2.0, must be in [0.5, 0.999]"),
+        ("leadtime", {**REQUIRED, "attainment": "2"}, "leadtime: attainment: was 2.0, must be in [0.5, 0.9999]"),
     ],
 )
 def test_what_cannot_be_is_named(name: str, values: dict[str, str], message: str) -> None:

@@ -1,0 +1,92 @@
+"""How many replicas a state of the load needs: a weighted sum of its traits, with weights learned from its own past.
+
+Until there is a past, the weights are PRIOR: what was learned on recordings of three services
+(docs/decisions/0011-capacity-learned-by-replay.md).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from policies.predictive.load_history import BIN_SECONDS, BINS_PER_DAY, F8, LoadHistory
+from policies.predictive.load_traits import TRAITS, all_traits
+from policies.predictive.replay import Recording
+from policies.predictive.sizing_fit import Search, fit
+
+PRIOR = {"peak_2700s": 1.0, "unrest_1h": 0.25, "rise": 1.35}
+"""In words: the largest load of late, fading over 45 minutes, and 1.35 times what the load has risen by in ten."""
+
+_PRIOR_FACTORS = {0.9: 0.91, 0.95: 0.94, 0.98: 1.0, 0.99: 1.1, 0.995: 1.22, 0.998: 1.54}
+"""Asked attainment -> what the prior's capacity is multiplied by; between them even in log(1 - attainment)."""
+
+LEARN_PERIOD_SECONDS = 3_600
+_FIRST_FIT_BINS = 6 * 3_600 // BIN_SECONDS
+_REFIT_BINS = BINS_PER_DAY
+_FITTED_DAYS = 7
+
+_FIRST_SEARCH = Search()
+_LATER_SEARCH = Search(generations=6, widest=0.4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sizing:
+    """weights: of TRAITS, >= 0; shape (traits,). bins: of history they were learned from; 0 for the prior.
+
+    end: the bin after the last of them. attainment, replica_hours: what they had delivered and cost there.
+    """
+
+    weights: F8
+    bins: int = 0
+    end: int = 0
+    attainment: float = math.nan
+    replica_hours: float = math.nan
+
+    def replicas(self, traits: F8) -> float:
+        """Capacity in replicas, not rounded."""
+        return float(self.weights @ traits)
+
+    @property
+    def days(self) -> float:
+        return self.bins / BINS_PER_DAY
+
+
+def prior(attainment: float) -> Sizing:
+    """The weights before anything was learned, for the asked attainment in (0, 1)."""
+    misses = [-math.log(1.0 - asked) for asked in _PRIOR_FACTORS]
+    factor = float(np.interp(-math.log(1.0 - attainment), misses, list(_PRIOR_FACTORS.values())))
+    return Sizing(weights=factor * np.array([PRIOR.get(name, 0.0) for name in TRAITS]))
+
+
+def is_due(sizing: Sizing, history: LoadHistory) -> bool:
+    """Whether to learn: after 6 hours, whenever the history has doubled, and once a day."""
+    if len(history) < _FIRST_FIT_BINS:
+        return False
+    new = history.end - sizing.end
+    return sizing.bins == 0 or new >= _REFIT_BINS or (new >= sizing.bins and sizing.bins < _REFIT_BINS)
+
+
+def learned(
+    sizing: Sizing, history: LoadHistory, *, attainment: float, lead_seconds: float, slack_seconds: float
+) -> Sizing:
+    """The weights that had served the last week best; those given where the week shows none, as without any load.
+
+    The day before the week gives its first day's traits, if it is there.
+    """
+    loads = history.loads()
+    traits = all_traits(loads, lead_seconds)
+    judged = min(len(loads), _FITTED_DAYS * BINS_PER_DAY)
+    recording = Recording.of(
+        loads[-judged:], traits[:, -judged:], lead_seconds=lead_seconds, slack_seconds=slack_seconds
+    )
+    search = _FIRST_SEARCH if sizing.bins < BINS_PER_DAY else _LATER_SEARCH
+    found = fit(recording, sizing.weights, attainment=attainment, search=search)
+    if found is None:
+        return replace(sizing, bins=judged, end=history.end)
+    return Sizing(
+        weights=found.weights,
+        bins=judged,
+        end=history.end,
+        attainment=found.attainment,
+        replica_hours=found.replica_hours,
+    )
