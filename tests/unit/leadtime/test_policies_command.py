@@ -48,9 +48,9 @@ def test_json_has_the_same_for_programs(tmp_path: Path) -> None:
     assert run("--json", str(path)).exit_code == 0
     listed = json.loads(path.read_text())["policies"]
     assert [each["name"] for each in listed] == list(ENTRIES)
-    quantile = next(each for each in listed[0]["parameters"] if each["name"] == "quantile")
-    assert quantile["default"] == 0.8
-    assert quantile["required"] is False
+    attainment = next(each for each in listed[0]["parameters"] if each["name"] == "attainment")
+    assert attainment["default"] == 0.99
+    assert attainment["required"] is False
     profile = next(each for each in listed[0]["parameters"] if each["name"] == "profile")
     assert profile["default"] is None
     assert profile["required"] is True
