@@ -31,6 +31,7 @@ class Collector:
 
     failures: (source, rule name) -> why the last collection gave nothing for it.
     queries: (source, rule name) -> what was asked. unavailable: source -> why all of it was not to be had.
+    back_since_ns: source -> when it was to be had again after it was not, the last time.
     notes: (source, reason) -> troubles counted since the start. outcomes: (source, "success" or "failure") ->
     collections.
     """
@@ -39,6 +40,7 @@ class Collector:
         self.failures: dict[tuple[str, str], str] = {}
         self.queries: dict[tuple[str, str], str] = {}
         self.unavailable: dict[str, str] = {}
+        self.back_since_ns: dict[str, int] = {}
         self.notes: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self._store = store
@@ -103,6 +105,7 @@ class Collector:
         else:
             if self.unavailable.pop(source, None) is not None:
                 logger.info("source is back: source=%s", source)
+                self.back_since_ns[source] = now_ns
             self._take_in(source, outcome, pods, now_ns)
         for rule in self._rules.values():
             self._publish(rule, now_ns)

@@ -10,6 +10,7 @@ from leadtime.compare import compare_command
 from leadtime.conformance import app as conformance_commands
 from leadtime.demo import command as demo
 from leadtime.fit import fit_command
+from leadtime.frontier import frontier_command
 from leadtime.policies import policies
 from leadtime.simulate import simulate_command
 from leadtime.sweep import sweep_command
@@ -26,6 +27,7 @@ app.command("demo")(demo.demo)
 app.command("simulate")(simulate_command)
 app.command("compare")(compare_command)
 app.command("sweep")(sweep_command)
+app.command("frontier")(frontier_command)
 app.command("fit")(fit_command)
 app.command("validate")(validate_command)
 app.command("policies")(policies)

@@ -104,14 +104,19 @@ class Absences:
         else:
             self._reasons.append(f"{what}: {absence.why}" if what else absence.why)
 
-    def check(self, *, found: bool) -> None:
+    def check(self, *, found: bool, at_once: bool = False) -> None:
         """Raise StatusError where the answer may not be given: nothing found, or a fault that the policy
         does not let pass.
+
+        at_once: values that are too old are no single pod's trouble, so none is told where one is too old. Of a source
+        that is gone or has just come back, samples expire and are renewed one after the other, and an HPA that is told
+        of some takes the rest to be at their target and scales down.
 
         Values that are too old, or not there, because their source throttles or is down, are unavailable; whether
         they are "not found" only the source could say.
         """
-        if found and (self._faults == 0 or self._when_stale.policy == "omit"):
+        none = at_once and self._is_stale
+        if found and not none and (self._faults == 0 or self._when_stale.policy == "omit"):
             return
         more = f" (and {len(self._reasons) - 1} more)" if len(self._reasons) > 1 else ""
         why = f": {self._reasons[0]}{more}" if self._reasons else ""

@@ -234,15 +234,17 @@ async def test_values_age_without_collections_and_the_answer_says_how_old_they_a
 
 
 async def test_an_answer_is_not_kept_beyond_the_age_of_its_oldest_value(adapter: Adapter) -> None:
-    """vllm-1 is a second older than vllm-0, and the same request is asked again and again."""
+    """vllm-1 is a second older than vllm-0, the same request is asked again and again, and nobody renews either."""
     adapter.pages.show("/1", f"{WAITING} 1 {(START_SECOND - 1) * 1000}\n")
     await adapter.collect()
     both = {"vllm-0": "12500m", "vllm-1": "1000m"}
     seen = []
-    for _ in range(4):
+    for seconds in (29, 29, 1):
         seen.append(await adapter.values())
-        adapter.clock.second += 29 if len(seen) < 3 else 1
-    assert seen == [both, both, both, {"vllm-0": "12500m"}]
+        adapter.clock.second += seconds
+    assert seen == [both, both, both]
+    status, message = await adapter.refusal(f"{PODS}/*/{WAITING}")
+    assert (status, message) == (404, f"{METRIC_404} {WAITING} for pods: vllm-1: last sample 61 s old, max age 60 s")
 
 
 async def test_a_samples_own_timestamp_is_what_ages(adapter: Adapter) -> None:

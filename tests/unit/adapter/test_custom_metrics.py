@@ -191,3 +191,30 @@ def test_a_stackdriver_name_takes_its_own_keys_and_reducer() -> None:
 def test_a_number_without_a_quantity_is_missing() -> None:
     world = served((QUEUE, [series(A, 1e300), series(B, 1)]))
     assert _values(world) == {"vllm-b": "1000m"}
+
+
+def test_values_that_nobody_renews_go_together() -> None:
+    """A's sample was taken a moment before B's, so it expires first: told of B alone, an HPA would take A to be at its
+    target, whatever it had, and scale down. While B is renewed, A is one silent pod, and left out."""
+    too_old = QUEUE.max_age_seconds + 1
+    renewed = served((QUEUE, [series(A, 15, age=too_old), series(B, 0, age=QUEUE.max_age_seconds / 2 - 1)]))
+    assert _values(renewed) == {"vllm-b": "0m"}
+    nobody = served((QUEUE, [series(A, 15, age=too_old), series(B, 0, age=QUEUE.max_age_seconds - 1)]))
+    refusal = _refusal(nobody)
+    assert refusal.reason == "NotFound"
+    assert "vllm-a: last sample" in str(refusal)
+    refusal = _refusal(replace(nobody, source_fault=lambda _: "source prometheus is not available: refused"))
+    assert refusal.reason == "ServiceUnavailable"
+    old = [series(A, 15, age=QUEUE.max_age_seconds - 1), series(B, 0, age=QUEUE.max_age_seconds - 2)]
+    assert _values(served((QUEUE, old))) == {"vllm-a": "15000m", "vllm-b": "0m"}, "none has expired yet"
+
+
+def test_a_source_that_is_back_is_believed_when_all_are_renewed() -> None:
+    """B was read again before A was. A max age later A would be one silent pod."""
+    parts = [series(A, 15, age=QUEUE.max_age_seconds + 1), series(B, 0, age=1)]
+    world = served((QUEUE, parts))
+    just, long = (NOW_NS - seconds * NS_PER_SECOND for seconds in (2, QUEUE.max_age_seconds + 1))
+    assert "vllm-a: last sample" in str(_refusal(replace(world, back_since_ns=lambda _: just)))
+    assert _values(replace(world, back_since_ns=lambda _: long)) == {"vllm-b": "0m"}
+    renewed = replace(served((QUEUE, [series(A, 15, age=1), series(B, 0, age=1)])), back_since_ns=lambda _: just)
+    assert _values(renewed) == {"vllm-a": "15000m", "vllm-b": "0m"}
