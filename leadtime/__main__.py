@@ -6,6 +6,7 @@ import typer
 
 import adapter.errors
 from adapter.cli import app as adapter_commands
+from leadtime.backtest import backtest_command
 from leadtime.compare import compare_command
 from leadtime.conformance import app as conformance_commands
 from leadtime.demo import command as demo
@@ -28,6 +29,7 @@ app.command("simulate")(simulate_command)
 app.command("compare")(compare_command)
 app.command("sweep")(sweep_command)
 app.command("frontier")(frontier_command)
+app.command("backtest")(backtest_command)
 app.command("fit")(fit_command)
 app.command("validate")(validate_command)
 app.command("policies")(policies)

@@ -1,0 +1,1 @@
+"""Forecasts judged on what came: walk-forward over recorded demand, beside rivals, by horizon."""
