@@ -87,7 +87,6 @@ async def assemble(
         place=_place(settings),
         why_empty=status.why_empty,
         source_fault=status.fault,
-        back_since_ns=status.back_since_ns,
         may_read=_may_read(settings.tenancy.cross_namespace),
         on_demand=_on_demand(settings),
     )

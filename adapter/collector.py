@@ -31,7 +31,6 @@ class Collector:
 
     failures: (source, rule name) -> why the last collection gave nothing for it.
     queries: (source, rule name) -> what was asked. unavailable: source -> why all of it was not to be had.
-    back_since_ns: source -> when it was to be had again after it was not, the last time.
     notes: (source, reason) -> troubles counted since the start. outcomes: (source, "success" or "failure") ->
     collections.
     """
@@ -40,7 +39,6 @@ class Collector:
         self.failures: dict[tuple[str, str], str] = {}
         self.queries: dict[tuple[str, str], str] = {}
         self.unavailable: dict[str, str] = {}
-        self.back_since_ns: dict[str, int] = {}
         self.notes: Counter[tuple[str, str]] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self._store = store
@@ -105,7 +103,6 @@ class Collector:
         else:
             if self.unavailable.pop(source, None) is not None:
                 logger.info("source is back: source=%s", source)
-                self.back_since_ns[source] = now_ns
             self._take_in(source, outcome, pods, now_ns)
         for rule in self._rules.values():
             self._publish(rule, now_ns)
@@ -133,8 +130,13 @@ class Collector:
                 series = ()  # every page was read, and none has it any more
             kept = _carried_over(before, series, reading, pods, now_ns) if before is not None else []
             expected = _expected(unread if before is None else newly_unread, series, pods, now_ns)
-            series = [*series, *kept, *expected]
-            tables[source] = Table(rule, series, source=source, lag_seconds=spec.lag_seconds)
+            tables[source] = Table(
+                rule,
+                [*series, *kept, *expected],
+                source=source,
+                lag_seconds=spec.lag_seconds,
+                renewed_since_ns=_renewed_since(before, series, now_ns),
+            )
 
     def _unread(self, source: str, reading: Reading, pods: Pods) -> tuple[Sequence[PodKey], Sequence[PodKey]]:
         """Pods that serve and of which this reading cannot tell whether they have series; and of these the ones of
@@ -211,3 +213,23 @@ def _carried_over(
         return reading.answered is None or pod not in reading.answered
 
     return [one for one in before.series if is_kept(one.pod) and now_ns - one.at_ns <= forget_ns]
+
+
+def _renewed_since(before: Table | None, series: Sequence[Series], now_ns: int) -> Mapping[PodKey, int]:
+    """Pod -> the first of the samples that come since it last paused, or was new, if that is less than a max age ago.
+
+    series: of this reading, after before.
+    """
+    if before is None:
+        return {one.pod: one.at_ns for one in series if one.pod is not None}
+    last = {one.pod: one.at_ns for one in before.series}
+    since: dict[PodKey, int] = {}
+    for one in series:
+        if one.pod is None:
+            continue
+        last_ns = last.get(one.pod)
+        if last_ns is None or one.at_ns - last_ns > before.pause_ns:
+            since[one.pod] = one.at_ns
+        elif (begun_ns := before.renewed_since_ns.get(one.pod)) is not None and now_ns - begun_ns < before.max_age_ns:
+            since[one.pod] = begun_ns
+    return since

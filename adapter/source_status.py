@@ -34,10 +34,6 @@ class SourceStatus:
         why = collector.failures.get((name, table.rule.name), "")
         return f"source {name}: {why}" if why else ""
 
-    def back_since_ns(self, table: Table) -> int | None:
-        """When the source of a table could be had again after it could not, the last time; None if it always could."""
-        return self._collector.back_since_ns.get(table.source)
-
     def awaited(self) -> str:
         """What the first answers still wait for: "" when every source was asked once and one of them answered."""
         health = {name: loop.health for name, loop in self._loops.items()}

@@ -18,16 +18,26 @@ class Table:
     """All series of one rule from one source, as one collection gave them; never changed afterwards.
 
     max_age_ns: beyond it a sample is stale: the rule's max age and what the source's samples may lag behind.
+    renewed_since_ns: pod -> since when its samples come without a pause, where that began within the last max age.
     Indexes are made at their first use: a table that nobody asks for costs nothing.
     """
 
     __slots__ = (
         *("__weakref__", "_by_namespace", "_by_pod", "_memo", "_memo_room"),
-        *("max_age_ns", "rule", "series", "source"),
+        *("max_age_ns", "renewed_since_ns", "rule", "series", "source"),
     )
 
-    def __init__(self, rule: Rule, series: Sequence[Series], *, source: str, lag_seconds: float) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        series: Sequence[Series],
+        *,
+        source: str,
+        lag_seconds: float,
+        renewed_since_ns: Mapping[PodKey, int] = MappingProxyType({}),
+    ) -> None:
         self.rule = rule
+        self.renewed_since_ns = renewed_since_ns
         self.series = series
         self.source = source
         self.max_age_ns = round((rule.max_age_seconds + lag_seconds) * NS_PER_SECOND)
@@ -35,6 +45,11 @@ class Table:
         self._memo_room = 0
         self._by_pod: dict[str, dict[str, list[Series]]] | None = None
         self._by_namespace: dict[str, list[Series]] | None = None
+
+    @property
+    def pause_ns(self) -> int:
+        """A pod whose samples are further apart than this has paused: half a max age, two intervals or more."""
+        return self.max_age_ns // 2
 
     def by_pod(self, namespace: str) -> Mapping[str, Sequence[Series]]:
         """Pod name -> its series, of the namespace's pods."""

@@ -46,7 +46,7 @@ def custom_metrics(served: Served, query: CustomQuery, now_ns: int) -> Answer:
         else:
             found.append((name, value))
     items = [item for name, value in found if (item := _item(one, name, value, absences))]
-    absences.check(found=bool(items), at_once=_is_going_or_coming(served, table, found, now_ns))
+    absences.check(found=bool(items), is_steady=any(value.is_steady(table, now_ns) for _, value in found))
     body = {
         "kind": "MetricValueList",
         "apiVersion": f"{CUSTOM_GROUP}/{query.version}",
@@ -54,14 +54,6 @@ def custom_metrics(served: Served, query: CustomQuery, now_ns: int) -> Answer:
         "items": items,
     }
     return Answer(body, min(earliest(value for _, value in found), absences.until_ns), table)
-
-
-def _is_going_or_coming(served: Served, table: Table, found: Sequence[tuple[str, Value]], now_ns: int) -> bool:
-    """Whether nobody renews the values any more, for half their max age, or their source came back within one."""
-    back_since_ns = served.back_since_ns(table)
-    if back_since_ns is not None and now_ns - back_since_ns < table.max_age_ns:
-        return True
-    return all(now_ns - value.at_ns > table.max_age_ns // 2 for _, value in found)
 
 
 def not_found(query: CustomQuery) -> str:

@@ -33,8 +33,7 @@ class Served:
     """Everything that answers are made from. names changes when the rules do.
 
     why_empty: for a rule without series: why its sources gave none, and whether they may yet.
-    source_fault: for a table: why its source cannot be had at present, "" if it can. back_since_ns: when it could be
-    had again after that, None if it always could.
+    source_fault: for a table: why its source cannot be had at present, "" if it can.
     may_read: namespace -> further namespaces whose series it may read as External metrics; "*" for all.
     on_demand: takes the names that no rule has, where Cloud Monitoring is a source.
     """
@@ -44,7 +43,6 @@ class Served:
     place: Place
     why_empty: Callable[[Rule], tuple[str, bool]]
     source_fault: Callable[[Table], str] = lambda _: ""
-    back_since_ns: Callable[[Table], int | None] = lambda _: None
     may_read: Mapping[str, Collection[str]] = field(default_factory=dict)
     on_demand: OnDemand | None = None
 

@@ -16,12 +16,20 @@ NONE_SELECTED = "its source gives no series that this request selects"
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value. at_ns: of the oldest sample in it. until_ns: when it must be judged anew."""
+    """One value. at_ns: of the oldest sample in it. until_ns: when it must be judged anew.
+
+    renewed_since_ns: since when samples come without a pause, 0 for more than a max age.
+    """
 
     value: float
     at_ns: int
     window_seconds: int
     until_ns: int
+    renewed_since_ns: int = 0
+
+    def is_steady(self, table: Table, now_ns: int) -> bool:
+        """Whether samples came without a pause during the last max age, as far as it is known."""
+        return now_ns - self.at_ns <= table.pause_ns and now_ns - self.renewed_since_ns >= table.max_age_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +56,14 @@ def value_of_pod(
     One series without a value makes the pod's value unknown: a sum or mean over the others would be too low,
     and a load that reads too low scales down. Only series in whose window nothing happened are passed over.
     """
+    key = series[0].pod
+    since_ns = table.renewed_since_ns.get(key, 0) if key is not None else 0
     if len(series) == 1:  # the usual case, and this is the request path
         one = series[0]
         judged = judge(one, table, when_stale, pod, now_ns)
         if judged.value is None:
             return NoValue(judged.state, judged.why, judged.until_ns)
-        return Value(judged.value, one.at_ns, one.window_seconds, judged.until_ns)
+        return Value(judged.value, one.at_ns, one.window_seconds, judged.until_ns, since_ns)
     pairs = [(one, judge(one, table, when_stale, pod, now_ns)) for one in series]
     for _, judged in pairs:
         if judged.value is None and judged.state != "quiet":
@@ -67,6 +77,7 @@ def value_of_pod(
         min(one.at_ns for one, _, _ in known),
         known[0][0].window_seconds,
         until_ns,
+        since_ns,
     )
 
 
@@ -77,6 +88,7 @@ def across(reducer: Reducer, values: Sequence[Value], absent: Sequence[NoValue] 
         min(one.at_ns for one in values),
         values[0].window_seconds,
         min(earliest(values), *(one.until_ns for one in absent), NEVER_NS),
+        max(one.renewed_since_ns for one in values),
     )
 
 
@@ -104,19 +116,19 @@ class Absences:
         else:
             self._reasons.append(f"{what}: {absence.why}" if what else absence.why)
 
-    def check(self, *, found: bool, at_once: bool = False) -> None:
+    def check(self, *, found: bool, is_steady: bool = True) -> None:
         """Raise StatusError where the answer may not be given: nothing found, or a fault that the policy
         does not let pass.
 
-        at_once: values that are too old are no single pod's trouble, so none is told where one is too old. Of a source
-        that is gone or has just come back, samples expire and are renewed one after the other, and an HPA that is told
-        of some takes the rest to be at their target and scales down.
+        is_steady: whether one or more of the values found are. If not, one that is too old is no single pod's trouble,
+        and none is told: where samples stop for all, or come again, they expire and are renewed one after the other,
+        and an HPA that is told of some takes the rest to be at their target and scales down.
 
         Values that are too old, or not there, because their source throttles or is down, are unavailable; whether
         they are "not found" only the source could say.
         """
-        none = at_once and self._is_stale
-        if found and not none and (self._faults == 0 or self._when_stale.policy == "omit"):
+        is_common = self._is_stale and not is_steady
+        if found and not is_common and (self._faults == 0 or self._when_stale.policy == "omit"):
             return
         more = f" (and {len(self._reasons) - 1} more)" if len(self._reasons) > 1 else ""
         why = f": {self._reasons[0]}{more}" if self._reasons else ""

@@ -198,10 +198,11 @@ class Adapter:
     def list_targets(self, *groups: dict[str, object]) -> None:
         (self.folder / "targets.json").write_text(json.dumps(groups))
 
-    async def collect(self, *, after_seconds: int = 0) -> None:
-        """One collection of every source, this much later."""
-        self.clock.second += after_seconds
-        await self.trigger.collect()
+    async def collect(self, *, after_seconds: int = 0, times: int = 1) -> None:
+        """One collection of every source, this much later; or several, each this much after the one before."""
+        for _ in range(times):
+            self.clock.second += after_seconds
+            await self.trigger.collect()
 
     async def get(self, path: str, session: aiohttp.ClientSession | None = None, **headers: str) -> tuple[int, str]:
         """Status and body. No answer may carry Retry-After: it would make an HPA worker sleep."""

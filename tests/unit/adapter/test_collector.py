@@ -98,3 +98,28 @@ def test_another_source_takes_over_and_the_log_says_so(caplog) -> None:
     assert table is not None
     assert table.source == "prometheus"
     assert "metric changes its source" in caplog.text
+
+
+def test_a_pod_that_is_new_or_paused_is_marked_for_one_max_age() -> None:
+    """B's samples stop after second 15 and come again at second 60, by when A's have come every 15 s."""
+    collector, store = _collector("prometheus")
+    seen = {}
+    for second in range(0, 136, 15):
+        reading = _reading(second, A) if 15 < second < 60 else _reading(second, A, B)
+        collector.on_reading("prometheus", reading, PODS, second * NS_PER_SECOND)
+        table = store.table("q")
+        assert table is not None
+        seen[second] = {pod.name: ns // NS_PER_SECOND for pod, ns in table.renewed_since_ns.items()}
+    assert seen[0] == seen[15] == {"a": 0, "b": 0}
+    assert seen[30] == seen[45] == {"a": 0}
+    assert seen[60] == seen[75] == seen[105] == {"b": 60}
+    assert seen[120] == {}
+
+
+def test_samples_half_a_max_age_apart_are_no_pause() -> None:
+    collector, store = _collector("prometheus")
+    for second in range(0, 121, 30):
+        collector.on_reading("prometheus", _reading(second, A, B), PODS, second * NS_PER_SECOND)
+    table = store.table("q")
+    assert table is not None
+    assert table.renewed_since_ns == {}

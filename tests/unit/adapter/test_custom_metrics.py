@@ -23,9 +23,11 @@ from adapter.api.custom_metrics import custom_metrics
 from adapter.api.query import CustomQuery
 from adapter.api.served import Served
 from adapter.api.status import StatusError
+from adapter.names.resolve import NameIndex
 from adapter.sources.pods import PodInfo
 from adapter.sources.rule import Rule
 from adapter.sources.series import NS_PER_SECOND, Series
+from adapter.store import Table
 
 PODS = CustomQuery(version="v1beta2", namespace="llm", resource="pods", name="*", metric="queue")
 
@@ -209,12 +211,18 @@ def test_values_that_nobody_renews_go_together() -> None:
     assert _values(served((QUEUE, old))) == {"vllm-a": "15000m", "vllm-b": "0m"}, "none has expired yet"
 
 
-def test_a_source_that_is_back_is_believed_when_all_are_renewed() -> None:
+def test_pods_that_are_heard_of_again_are_believed_when_all_are_or_after_a_max_age() -> None:
     """B was read again before A was. A max age later A would be one silent pod."""
-    parts = [series(A, 15, age=QUEUE.max_age_seconds + 1), series(B, 0, age=1)]
-    world = served((QUEUE, parts))
-    just, long = (NOW_NS - seconds * NS_PER_SECOND for seconds in (2, QUEUE.max_age_seconds + 1))
-    assert "vllm-a: last sample" in str(_refusal(replace(world, back_since_ns=lambda _: just)))
-    assert _values(replace(world, back_since_ns=lambda _: long)) == {"vllm-b": "0m"}
-    renewed = replace(served((QUEUE, [series(A, 15, age=1), series(B, 0, age=1)])), back_since_ns=lambda _: just)
-    assert _values(renewed) == {"vllm-a": "15000m", "vllm-b": "0m"}
+    max_age_ns = round(QUEUE.max_age_seconds * NS_PER_SECOND)
+
+    def world(a_age: float, renewed_for_ns: int) -> Served:
+        found = served()
+        since = {B: NOW_NS - renewed_for_ns}
+        parts = [series(A, 15, age=a_age), series(B, 0, age=1)]
+        found.store.publish(Table(QUEUE, parts, source="prometheus", lag_seconds=0, renewed_since_ns=since))
+        return replace(found, names=NameIndex([QUEUE]))
+
+    too_old = QUEUE.max_age_seconds + 1
+    assert "vllm-a: last sample" in str(_refusal(world(too_old, max_age_ns - 1)))
+    assert _values(world(too_old, max_age_ns)) == {"vllm-b": "0m"}
+    assert _values(world(1, 0)) == {"vllm-a": "15000m", "vllm-b": "0m"}
