@@ -71,7 +71,6 @@ _DYNAMO = (_even("itl_seconds", 0.5, 1.1, "tpot"), _even("ttft_seconds", 0.1, 1.
 RANGES: dict[str, tuple[Range, ...]] = {
     "leadtime": (
         _even("attainment", 0.9, 0.999),
-        _even("target_utilization", 0.8, 1.0),
         _DOWN,
         _log("drain_seconds", 15, 300),
         Range(field="lead_time_seconds", low=1, high=1, unit="lead"),

@@ -25,10 +25,12 @@ a Prometheus recording rule would be. A series without a value is absent, which 
 - `leadtime:ttft_p90_seconds:1m`, `leadtime:tpot_p90_seconds:1m`: `histogram_quantile(0.9, ...)` over the increase
   of the servers' histograms within the last minute of scrapes; absent when nothing finished in it. Prometheus'
   extrapolation of an increase to the window's edges is left out: it scales all buckets alike.
+- `leadtime:ttft_missed_percent:1m{le="..."}`, `leadtime:tpot_missed_percent:1m{le="..."}`: of the same increase, the
+  percent above `le` seconds, linear within the bucket that holds it, as `histogram_fraction` has it.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +64,25 @@ AGGREGATES = frozenset(
         "kube_deployment_status_replicas_unavailable",
     }
 )
-"""The series above by name, also those that have no value at an instant."""
+"""The series above without a label by name, also those that have no value at an instant."""
+
+MISSED = {
+    "leadtime:ttft_missed_percent:1m": (layout.TTFT, layout.TTFT_BOUNDS),
+    "leadtime:tpot_missed_percent:1m": (layout.TPOT, layout.TPOT_BOUNDS),
+}
+"""Those with the label `le`: which histogram they are of, and its bounds."""
+
+
+class Missed(NamedTuple):
+    """One of MISSED, and its label in seconds."""
+
+    name: str
+    le: float
+
+    @property
+    def series(self) -> str:
+        return f'{self.name}{{le="{self.le:g}"}}'
+
 
 _WINDOW_SECONDS = 60.0
 _IDLE_CORES = 0.1
@@ -80,7 +100,9 @@ class _Histograms(NamedTuple):
 class DerivedSeries:
     """Remembers one minute of the servers' histograms; everything else is of the scrape's own instant."""
 
-    def __init__(self) -> None:
+    def __init__(self, missed: Collection[Missed] = ()) -> None:
+        """missed: those with the label `le` that are wanted."""
+        self._missed = missed
         self._scrapes: dict[str, deque[_Histograms]] = {}
 
     def scrape(self, fleet: Fleet, vllm: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -125,11 +147,15 @@ class DerivedSeries:
         for scrapes in self._scrapes.values():
             ttft += scrapes[-1].ttft - scrapes[0].ttft
             tpot += scrapes[-1].tpot - scrapes[0].tpot
-        quantiles = {
+        values = {
             "leadtime:ttft_p90_seconds:1m": _p90(layout.TTFT_BOUNDS, ttft),
             "leadtime:tpot_p90_seconds:1m": _p90(layout.TPOT_BOUNDS, tpot),
         }
-        return {name: value for name, value in quantiles.items() if value is not None}
+        for missed in self._missed:
+            which, bounds = MISSED[missed.name]
+            counts = {layout.TTFT: ttft, layout.TPOT: tpot}[which]
+            values[missed.series] = percent_above(missed.le, bounds, counts)
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def cpu_cores(percent: Mapping[str, float]) -> dict[str, float]:
@@ -156,6 +182,18 @@ def histogram_quantile(quantile: float, bounds: Sequence[float], cumulative: Seq
         return bounds[-1]
     start, before = (bounds[bucket - 1], cumulative[bucket - 1]) if bucket > 0 else (0.0, 0)
     return start + (bounds[bucket] - start) * (rank - before) / (cumulative[bucket] - before)
+
+
+def percent_above(le: float, bounds: layout.F8, counts: layout.I8) -> float | None:
+    """Percent of a histogram's observations above `le` >= 0, linear within its bucket; None without observations.
+
+    bounds: finite upper bounds, ascending. counts: per bucket, the last above every bound, all of which is above.
+    """
+    total = int(counts.sum())
+    if total == 0:
+        return None
+    edges, upto = np.concatenate([[0.0], bounds]), np.concatenate([[0], np.cumsum(counts[:-1])])
+    return 100.0 * (1.0 - float(np.interp(le, edges, upto)) / total)
 
 
 def _p90(bounds: layout.F8, counts: layout.I8) -> float | None:

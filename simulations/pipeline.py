@@ -24,7 +24,7 @@ from policies.snapshot import (
     PodSample,
     Snapshot,
 )
-from simulations.derived import AGGREGATES, DerivedSeries, cpu_cores
+from simulations.derived import AGGREGATES, MISSED, DerivedSeries, Missed, cpu_cores
 from simulations.exporter import GPU_UTILIZATION, POD_SERIES, GpuSampler, vllm_table
 from simulations.fleet import Fleet
 from simulations.lead_time import generator
@@ -55,7 +55,18 @@ def is_simulated(query: MetricQuery) -> bool:
         return name == "cpu"
     if query.type == "Pods":
         return name in POD_SERIES
-    return query.type == "External" and (name in POD_SERIES or name in AGGREGATES)
+    return query.type == "External" and (name in POD_SERIES or name in AGGREGATES or name in MISSED)
+
+
+def target_of(query: MetricQuery) -> float:
+    """Seconds, of a query for one of MISSED."""
+    return float(dict(query.selector)["le"])
+
+
+def _key(query: MetricQuery) -> str:
+    """The series behind a query, with the one label that tells two of a name apart."""
+    name = series_name(query.name)
+    return Missed(name, target_of(query)).series if name in MISSED else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +126,11 @@ class MetricPipeline:
         self._servers = _Exporters(self._faults, generator(fleet.scenario.seed, "metric faults"))
         self._gpu_exporters = _Exporters(self._faults, generator(fleet.scenario.seed, "GPU metric faults"))
         self._gpus = GpuSampler()
-        self._derived = DerivedSeries()
+        queries = tuple(queries)
         self._wanted = {series_name(query.name) for query in queries}
+        missed = {Missed(name, target_of(query)) for query in queries if (name := series_name(query.name)) in MISSED}
+        self._derived = DerivedSeries(missed)
+        self._aggregates = (AGGREGATES & self._wanted) | {one.series for one in missed}
         self._travelling: deque[_Scrape] = deque()
         self._samples: dict[str, dict[str, PodSample]] = {}
         self._scraped_ns: int | None = None
@@ -133,7 +147,7 @@ class MetricPipeline:
             series[name] = {pod: page[name] for pod, page in pages.items() if name in page}
         series[GPU_UTILIZATION] = {pod: page[GPU_UTILIZATION] for pod, page in gpus.items()}
         series["cpu"] = cpu_cores(series[GPU_UTILIZATION])
-        if self._wanted & AGGREGATES:
+        if self._aggregates:
             series |= {name: {"": value} for name, value in self._derived.scrape(fleet, pages).items()}
         self._travelling.append(
             _Scrape(
@@ -161,7 +175,7 @@ class MetricPipeline:
 
     def _read_pages(self) -> dict[str, dict[str, float]]:
         """Pod -> series -> value, of the servers that answer."""
-        if not self._wanted & (POD_SERIES | AGGREGATES) - {GPU_UTILIZATION}:
+        if not (self._aggregates or self._wanted & POD_SERIES - {GPU_UTILIZATION}):
             return {}
         serving = self._fleet.serving()
         table = vllm_table(self._fleet, serving)
@@ -180,15 +194,15 @@ class MetricPipeline:
             self._samples[name] = kept | {
                 pod: _sample(value, scrape.at_ns, window_ns.get(name)) for pod, value in values.items()
             }
-        for name in self._samples.keys() & AGGREGATES - scrape.series.keys():
+        for name in self._samples.keys() & self._aggregates - scrape.series.keys():
             del self._samples[name]  # a series without a value is absent
 
     def _observe(self, query: MetricQuery) -> Observation:
         """One answer. Selectors choose the workload, and here there is one: they all match."""
         oldest_ns = self._fleet.now_ns - round(self._faults.max_age_seconds * NS_PER_SECOND)
-        name = series_name(query.name)
+        name = _key(query)
         samples = {pod: sample for pod, sample in self._samples.get(name, {}).items() if sample.at_ns >= oldest_ns}
-        of_pods = name not in AGGREGATES and (name == "cpu") == (query.type == "Resource")
+        of_pods = name not in self._aggregates and (name == "cpu") == (query.type == "Resource")
         if not samples or (query.type != "External" and not of_pods):
             return MetricError(f"no metrics returned for {query.name}")
         if query.type in ("Pods", "Resource"):

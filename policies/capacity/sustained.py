@@ -18,7 +18,7 @@ def sustained_batch(profile: Profile, *, prompt_tokens: float, output_tokens: fl
     """
     context = prompt_tokens + output_tokens / 2
     batch = min(
-        (tpot_seconds - profile.base_seconds) / _per_request_seconds(profile, prompt_tokens, output_tokens),
+        (tpot_seconds - profile.base_seconds) / seconds_per_request(profile, prompt_tokens, output_tokens),
         profile.kv_tokens / context,
         float(profile.max_num_seqs),
     )
@@ -35,11 +35,11 @@ def sustained_requests_per_second(
     batch = sustained_batch(
         profile, prompt_tokens=prompt_tokens, output_tokens=output_tokens, tpot_seconds=tpot_seconds
     )
-    step_seconds = profile.base_seconds + batch * _per_request_seconds(profile, prompt_tokens, output_tokens)
+    step_seconds = profile.base_seconds + batch * seconds_per_request(profile, prompt_tokens, output_tokens)
     return batch / (output_tokens * step_seconds)
 
 
-def _per_request_seconds(profile: Profile, prompt_tokens: float, output_tokens: float) -> float:
+def seconds_per_request(profile: Profile, prompt_tokens: float, output_tokens: float) -> float:
     """What one more request in the batch adds to a step: its share of prefills, its own token, its context."""
     return (
         prompt_tokens

@@ -1,9 +1,10 @@
 """leadtime's own rule: enough replicas for the demand that will be there when a pod asked for now is ready.
 
-    arrivals / what a replica sustains within the SLO = load -> its traits -> capacity, by weights learned from the
+    arrivals / what a replica sustains at the mean TPOT = load -> its traits -> capacity, by weights learned from the
     load's own past for the asked attainment and the lead time -> a margin by feedback -> behavior
 
-The load of now, with its backlog drained within a stated time, is the floor: what was learned only ever adds.
+The load of now, at what a replica delivers with the asked attainment, with its backlog drained within a stated time,
+is the floor: what was learned only ever adds.
 """
 
 import math
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from policies.capacity.profile import Profile
-from policies.capacity.sustained import sustained_batch, sustained_requests_per_second
+from policies.capacity.sustained import seconds_per_request, sustained_requests_per_second
 from policies.decision import Decision
 from policies.entry import PolicyEntry, parameter
 from policies.errors import BadInput
@@ -23,11 +24,13 @@ from policies.predictive.behavior import apply_behavior
 from policies.predictive.demand import Demand, DemandState, estimate
 from policies.predictive.lead_time import LeadTimes, expected_seconds
 from policies.predictive.lead_time import learn as learn_lead_times
-from policies.predictive.load_history import bin_of
 from policies.predictive.load_traits import TRAITS
 from policies.predictive.margin import Margin, follow
-from policies.predictive.observed_load import ObservedLoad, observe, traits_at
-from policies.predictive.sizing import LEARN_PERIOD_SECONDS, Sizing, is_due, learned, prior
+from policies.predictive.missed import missed_queries, missed_shares
+from policies.predictive.observed_load import ObservedLoad, observe, traits_at, usual_level
+from policies.predictive.replay import Rules
+from policies.predictive.sizing import LEARN_PERIOD_SECONDS, LEVEL, Sizing, is_due, learned, prior
+from policies.predictive.within_slo import Spread, WithinSLO, share_within
 from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, Snapshot
 
@@ -44,7 +47,6 @@ class PredictiveSpec:
     attainment: float = parameter("share", "of requests that are to meet the SLO", 0.99)
     min_replicas: int = parameter("replicas", "never fewer", 1)
     max_replicas: int = parameter("replicas", "never more", 20)
-    target_utilization: float = parameter("share", "of a replica's sustained rate that is planned with", 0.9)
     lead_time_seconds: float = parameter("s", "assumed until pods were seen to become ready", 240.0)
     drain_seconds: float = parameter("s", "a backlog is to be gone within this time", 60.0)
     scale_down_window_seconds: int = parameter("s", "behavior.scaleDown.stabilizationWindowSeconds", 300)
@@ -69,6 +71,7 @@ class PredictiveState:
     load: ObservedLoad = field(default_factory=ObservedLoad)
     sizing: Sizing | None = None
     margin: Margin = field(default_factory=Margin)
+    spread: Spread = field(default_factory=Spread.prior)
     lead_times: LeadTimes = field(default_factory=LeadTimes)
     scaling: HPAState = field(default_factory=HPAState)
 
@@ -81,7 +84,6 @@ def predictive_policy(spec: PredictiveSpec, name: str = "leadtime") -> Policy[Pr
     for field_name, low, value, high in (
         ("minReplicas", 1, spec.min_replicas, spec.max_replicas),
         ("attainment", 0.5, spec.attainment, 0.9999),
-        ("targetUtilization", 0.05, spec.target_utilization, 1.0),
         ("leadTimeSeconds", 1.0, spec.lead_time_seconds, 7_200.0),
         ("drainSeconds", 1.0, spec.drain_seconds, 3_600.0),
         ("ttftSeconds", 0.001, spec.ttft_seconds, 3_600.0),
@@ -99,7 +101,7 @@ def predictive_policy(spec: PredictiveSpec, name: str = "leadtime") -> Policy[Pr
         decide=decide,
         spec=spec,
         initial_state=_NOTHING_SEEN,
-        queries=QUERIES,
+        queries=(*QUERIES, *missed_queries(spec.ttft_seconds, spec.tpot_seconds)),
         learn=learn,
         learn_period_seconds=LEARN_PERIOD_SECONDS,
     )
@@ -134,17 +136,20 @@ def decide(
 
 def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> PredictiveState:  # noqa: ARG001 - as Learn
     """Fit the sizing to the load that was seen, when it is due; seconds of work, apart from any decision."""
-    sizing = state.sizing or prior(spec.attainment)
+    if state.last is None or (within := _within(spec, state.spread, state.last)) is None:
+        return state
+    floor_load = within.load_for(spec.attainment)
+    sizing = state.sizing or prior(spec.attainment, floor_load)
     if not is_due(sizing, state.load.history):
         return state
-    found = learned(
-        sizing,
-        state.load.history,
-        attainment=spec.attainment,
+    rules = Rules(
+        within=within,
+        floor_load=floor_load,
         lead_seconds=expected_seconds(state.lead_times, spec.lead_time_seconds),
         slack_seconds=spec.ttft_seconds,
+        window_seconds=float(spec.rules.scale_down.stabilization_window_seconds or 0),
     )
-    return replace(state, sizing=found)
+    return replace(state, sizing=learned(sizing, state.load.history, attainment=spec.attainment, rules=rules))
 
 
 _STALE_SECONDS = 60.0
@@ -152,44 +157,72 @@ _STALE_SECONDS = 60.0
 
 
 def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, snapshot: Snapshot) -> PredictiveState:
-    """What one complete scrape adds: load, and whether requests miss the SLO at this moment."""
-    capacity = _capacity(spec, sample)
-    if capacity is None:
+    """What one complete scrape adds: load, and how many requests miss the SLO at this moment."""
+    sustained = _sustained(spec, sample)
+    if sustained is None:
         return replace(state, last=sample)
-    load = observe(state.load, sample.at_ns, sample.requests_per_second / capacity)
-    margin = state.margin
-    if state.load.traits is not None and sample.requests_per_second > 0:
-        missed = _misses(spec, sample, max(snapshot.ready_replicas, 1))
-        margin = follow(margin, bin_of(sample.at_ns), missed=missed, attainment=spec.attainment)
-    return replace(state, last=sample, load=load, margin=margin)
+    load = observe(state.load, sample.at_ns, sample.requests_per_second / sustained)
+    before = state.last
+    state = replace(state, last=sample, load=load)
+    if before is None or sample.requests_per_second <= 0:
+        return state
+    seconds = (sample.at_ns - before.at_ns) / NS_PER_SECOND
+    requests = sample.requests_per_second * seconds
+    room = _log_room(spec, sample, max(snapshot.ready_replicas, 1))
+    ttft_missed, tpot_missed = missed_shares(snapshot, spec.ttft_seconds, spec.tpot_seconds)
+    spread = state.spread
+    if tpot_missed is not None:
+        spread = spread.seen(log_room=room, requests=requests, missed_share=tpot_missed, seconds=seconds)
+    else:
+        tpot_missed = 1.0 - float(share_within(np.asarray(room), spread.value))
+    if ttft_missed is None:
+        ttft_missed = float(sample.backlog / max(sample.started_per_second, 1e-9) > spec.ttft_seconds)
+    margin = follow(
+        state.margin,
+        missed=min(1.0, ttft_missed + tpot_missed) * requests,
+        requests=requests,
+        usual_requests=usual_level(load) * sustained * seconds,
+        seconds=seconds,
+        attainment=spec.attainment,
+    )
+    return replace(state, margin=margin, spread=spread)
 
 
-def _capacity(spec: PredictiveSpec, sample: Demand) -> float | None:
-    """Requests per second that are planned for one replica; None while the requests' sizes are unknown."""
+def _sustained(spec: PredictiveSpec, sample: Demand) -> float | None:
+    """Requests per second of one replica at the mean TPOT; None while the requests' sizes are unknown."""
     if sample.prompt_tokens is None or sample.output_tokens is None:
         return None
-    capacity = spec.target_utilization * sustained_requests_per_second(
+    rate = sustained_requests_per_second(
         spec.profile,
         prompt_tokens=sample.prompt_tokens,
         output_tokens=sample.output_tokens,
         tpot_seconds=spec.tpot_seconds,
     )
-    return capacity if capacity > 0 else None
+    return rate if rate > 0 else None
 
 
-def _misses(spec: PredictiveSpec, sample: Demand, ready_replicas: int) -> bool:
-    """Whether requests that are there now miss the SLO: the queue is longer than what starts within the TTFT, or the
-    batch larger than what the TPOT allows."""
+def _within(spec: PredictiveSpec, spread: Spread, sample: Demand) -> WithinSLO | None:
+    """What a replica delivers by its load; None while the requests' sizes are unknown."""
+    if _sustained(spec, sample) is None:
+        return None
     assert sample.prompt_tokens is not None
     assert sample.output_tokens is not None
-    batch = sustained_batch(
+    return WithinSLO.of(
         spec.profile,
         prompt_tokens=sample.prompt_tokens,
         output_tokens=sample.output_tokens,
         tpot_seconds=spec.tpot_seconds,
+        spread=spread.value,
     )
-    queue_seconds = sample.backlog / max(sample.started_per_second, 1e-9)
-    return queue_seconds > spec.ttft_seconds or sample.running > batch * ready_replicas
+
+
+def _log_room(spec: PredictiveSpec, sample: Demand, ready_replicas: int) -> float:
+    """ln(TPOT target / mean step) with the batch of now."""
+    assert sample.prompt_tokens is not None
+    assert sample.output_tokens is not None
+    each = seconds_per_request(spec.profile, sample.prompt_tokens, sample.output_tokens)
+    step = spec.profile.base_seconds + each * sample.running / ready_replicas
+    return math.log(spec.tpot_seconds / step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,14 +237,19 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> _Need | 
     last = state.last
     if last is None or now_ns - last.at_ns > _STALE_SECONDS * NS_PER_SECOND:
         return None
-    capacity = _capacity(spec, last)
+    within = _within(spec, state.spread, last)
     lead_seconds = expected_seconds(state.lead_times, spec.lead_time_seconds)
     traits = traits_at(state.load, lead_seconds)
-    if capacity is None or traits is None:
+    if within is None or traits is None:
         return None
-    sizing = state.sizing or prior(spec.attainment)
+    sustained = _sustained(spec, last)
+    assert sustained is not None
+    floor_load = within.load_for(spec.attainment)
+    capacity = floor_load * sustained
+    sizing = state.sizing or prior(spec.attainment, floor_load)
     ahead = sizing.replicas(traits) * state.margin.factor
-    present = float(traits[_LEVEL]) + last.backlog / spec.drain_seconds / capacity
+    level = float(traits[LEVEL])
+    present = level / floor_load * min(state.margin.factor, 1.0) + last.backlog / spec.drain_seconds / capacity
     replicas = math.ceil(max(present, ahead) - 1e-9)
     largest = int(np.argmax(sizing.weights * traits))
     return _Need(
@@ -219,12 +257,13 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> _Need | 
         learned_days=sizing.days,
         numbers={
             "demand_requests_per_second": last.requests_per_second,
-            "level_requests_per_second": float(traits[_LEVEL]) * capacity,
+            "level_requests_per_second": level * sustained,
             "backlog_requests": last.backlog,
             "capacity_requests_per_second": capacity,
-            "load_replicas": float(traits[_LEVEL]),
+            "load_replicas": level / floor_load,
             "ahead_replicas": ahead,
             "margin": state.margin.factor,
+            "tpot_spread": state.spread.value,
             f"from_{TRAITS[largest]}_replicas": float(sizing.weights[largest] * traits[largest]),
             "lead_time_seconds": lead_seconds,
             "prompt_tokens": last.prompt_tokens or 0.0,
@@ -232,9 +271,6 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> _Need | 
             "needed_replicas": float(replicas),
         },
     )
-
-
-_LEVEL = TRAITS.index("level_60s")
 
 
 def _sentence(spec: PredictiveSpec, need: _Need | None, replicas: int, desired: int) -> str:

@@ -92,6 +92,11 @@ def recursive_traits(state: F8) -> F8:
     )
 
 
+def level_of_minutes(state: F8) -> F8:
+    """The exponential mean of 300 s; shape (...)."""
+    return np.asarray(state[..., 2])
+
+
 def traits_now(state: F8, history: LoadHistory, now: int, lead_seconds: float) -> F8:
     """All of TRAITS for one workload in bin `now`; shape (16,)."""
     recursive = recursive_traits(state)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from policies.predictive.load_history import F8, LoadHistory, bin_of
-from policies.predictive.load_traits import advance, begin, traits_now
+from policies.predictive.load_traits import advance, begin, level_of_minutes, traits_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,3 +52,8 @@ def traits_at(seen: ObservedLoad, lead_seconds: float) -> F8 | None:
     if seen.traits is None:
         return None
     return traits_now(advance(seen.traits, seen.level), seen.history, seen.open_bin, lead_seconds)
+
+
+def usual_level(seen: ObservedLoad) -> float:
+    """The mean load of the last minutes before the open bin; 0 before the first sample."""
+    return float(level_of_minutes(seen.traits)) if seen.traits is not None else 0.0

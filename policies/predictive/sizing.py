@@ -11,13 +11,13 @@ import numpy as np
 
 from policies.predictive.load_history import BIN_SECONDS, BINS_PER_DAY, F8, LoadHistory
 from policies.predictive.load_traits import TRAITS, all_traits
-from policies.predictive.replay import Recording
-from policies.predictive.sizing_fit import Search, fit
+from policies.predictive.replay import Recording, Rules
+from policies.predictive.sizing_fit import Search, delivering, fit
 
 PRIOR = {"peak_2700s": 1.0, "unrest_1h": 0.25, "rise": 1.35}
 """In words: the largest load of late, fading over 45 minutes, and 1.35 times what the load has risen by in ten."""
 
-_PRIOR_FACTORS = {0.9: 0.91, 0.95: 0.94, 0.98: 1.0, 0.99: 1.1, 0.995: 1.22, 0.998: 1.54}
+_PRIOR_FACTORS = {0.9: 0.9, 0.95: 0.95, 0.98: 1.0, 0.99: 1.06, 0.995: 1.15, 0.998: 1.3}
 """Asked attainment -> what the prior's capacity is multiplied by; between them even in log(1 - attainment)."""
 
 LEARN_PERIOD_SECONDS = 3_600
@@ -51,11 +51,18 @@ class Sizing:
         return self.bins / BINS_PER_DAY
 
 
-def prior(attainment: float) -> Sizing:
-    """The weights before anything was learned, for the asked attainment in (0, 1)."""
+LEVEL = TRAITS.index("level_60s")
+"""The load of now, as the floor takes it."""
+
+
+def prior(attainment: float, floor_load: float) -> Sizing:
+    """The weights before anything was learned, for the asked attainment in (0, 1).
+
+    floor_load: per ready replica, at which a steady load just has it (WithinSLO.load_for).
+    """
     misses = [-math.log(1.0 - asked) for asked in _PRIOR_FACTORS]
     factor = float(np.interp(-math.log(1.0 - attainment), misses, list(_PRIOR_FACTORS.values())))
-    return Sizing(weights=factor * np.array([PRIOR.get(name, 0.0) for name in TRAITS]))
+    return Sizing(weights=factor / floor_load * np.array([PRIOR.get(name, 0.0) for name in TRAITS]))
 
 
 def is_due(sizing: Sizing, history: LoadHistory) -> bool:
@@ -66,23 +73,28 @@ def is_due(sizing: Sizing, history: LoadHistory) -> bool:
     return sizing.bins == 0 or new >= _REFIT_BINS or (new >= sizing.bins and sizing.bins < _REFIT_BINS)
 
 
-def learned(
-    sizing: Sizing, history: LoadHistory, *, attainment: float, lead_seconds: float, slack_seconds: float
-) -> Sizing:
-    """The weights that had served the last week best; those given where the week shows none, as without any load.
+def recorded(loads: F8, rules: Rules, judged: int) -> Recording:
+    """The last `judged` bins of these loads; those before give the first day's traits."""
+    traits = all_traits(loads, rules.lead_seconds)[:, -judged:]
+    return Recording(loads=loads[-judged:], traits=traits, levels=traits[LEVEL], rules=rules)
 
-    The day before the week gives its first day's traits, if it is there.
+
+def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: Rules) -> Sizing:
+    """Weights for the last week; those given where the week shows none, as without any load.
+
+    The mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
+    to deliver what is asked: on the next week it costs as little as the best ones, and delivers more of what was asked.
     """
     loads = history.loads()
-    traits = all_traits(loads, lead_seconds)
     judged = min(len(loads), _FITTED_DAYS * BINS_PER_DAY)
-    recording = Recording.of(
-        loads[-judged:], traits[:, -judged:], lead_seconds=lead_seconds, slack_seconds=slack_seconds
-    )
+    recording = recorded(loads, rules, judged)
     search = _FIRST_SEARCH if sizing.bins < BINS_PER_DAY else _LATER_SEARCH
-    found = fit(recording, sizing.weights, attainment=attainment, search=search)
-    if found is None:
+    best = fit(recording, sizing.weights, attainment=(1.0 + attainment) / 2.0, search=search)
+    if best is None:
         return replace(sizing, bins=judged, end=history.end)
+    before = delivering(recording, prior(attainment, rules.floor_load).weights, attainment)
+    after = delivering(recording, best.weights, attainment)
+    found = delivering(recording, before.weights + after.weights, attainment)
     return Sizing(
         weights=found.weights,
         bins=judged,

@@ -9,20 +9,22 @@ than the very best does. It is deterministic: its draws come from a generator wi
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policies.predictive.load_history import F8
 from policies.predictive.replay import Recording, replay
 
 _SEED = 20_261_121
 _SCALE = (0.3, 5.0)
-_HALVINGS = 10
+_HALVINGS = 5
+_FEWEST_MISSES = 1e-7
 _SMALLEST = 0.01
 """A weight below this share of all of them is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """How much is searched: generations x candidates replays, each eleven times."""
+    """How much is searched: generations x candidates replays, each seven times."""
 
     generations: int = 16
     candidates: int = 20
@@ -62,18 +64,35 @@ def fit(recording: Recording, start: F8, *, attainment: float, search: Search = 
         best = directions[order] * scale[order, None]
         middle = logs[order].mean(axis=0)
         spread = np.maximum(0.6 * spread + 0.6 * logs[order].std(axis=0), search.narrowest)
-    mean = best.mean(axis=0)[None]
-    scale, delivered, hours = _scaled(recording, mean, attainment)
-    return Fitted(weights=mean[0] * scale[0], attainment=float(delivered[0]), replica_hours=float(hours[0]))
+    return delivering(recording, best.mean(axis=0), attainment)
+
+
+def delivering(recording: Recording, weights: F8, attainment: float) -> Fitted:
+    """These weights, scaled so that their replay just delivers what is asked, as far as a scale can."""
+    scale, _, _ = _scaled(recording, weights[None] / weights.sum(), attainment)
+    weights = weights / weights.sum() * scale[0]
+    delivered, hours = replay(recording, weights[None])
+    return Fitted(weights=weights, attainment=float(delivered[0]), replica_hours=float(hours[0]))
 
 
 def _scaled(recording: Recording, directions: F8, attainment: float) -> tuple[F8, F8, F8]:
-    """(scale, attainment, replica-hours) of each direction at the least scale that delivers, by bisection."""
+    """(scale, attainment, replica-hours) of each direction where it just delivers: between the ends of a bisection,
+    misses and hours are taken to be even in the logarithm."""
     low, high = (np.full(len(directions), end) for end in _SCALE)
+    at_low, at_high = (replay(recording, directions * end[:, None]) for end in (low, high))
     for _ in range(_HALVINGS):
         middle = np.sqrt(low * high)
-        delivered, _ = replay(recording, directions * middle[:, None])
-        short = delivered < attainment
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
-    delivered, hours = replay(recording, directions * high[:, None])
-    return high, delivered, hours
+        found = replay(recording, directions * middle[:, None])
+        is_short = found[0] < attainment
+        at_low, at_high = _where(is_short, found, at_low), _where(is_short, at_high, found)
+        low, high = np.where(is_short, middle, low), np.where(is_short, high, middle)
+    asked, at_low_misses, at_high_misses = (
+        np.log(np.maximum(1.0 - share, _FEWEST_MISSES)) for share in (attainment, at_low[0], at_high[0])
+    )
+    part = np.clip((asked - at_low_misses) / np.minimum(at_high_misses - at_low_misses, -1e-12), 0.0, 1.0)
+    hours = at_low[1] ** (1.0 - part) * at_high[1] ** part
+    return low ** (1.0 - part) * high**part, at_high[0], hours
+
+
+def _where(chosen: NDArray[np.bool_], these: tuple[F8, F8], others: tuple[F8, F8]) -> tuple[F8, F8]:
+    return np.where(chosen, these[0], others[0]), np.where(chosen, these[1], others[1])

@@ -29,7 +29,7 @@ from simulations.counts.serving_curve import ServingCurve
 from simulations.derived import KV_CACHE_UTIL_THRESHOLD, QUEUE_DEPTH_THRESHOLD
 from simulations.exporter import GPU_UTILIZATION
 from simulations.lead_time import generator
-from simulations.pipeline import is_simulated, series_name
+from simulations.pipeline import is_simulated, series_name, target_of
 
 _MAX_AGE_NS = 60 * NS_PER_SECOND
 _IDLE_CORES, _BUSY_CORES = 0.1, 0.9
@@ -130,6 +130,12 @@ _AGGREGATES: dict[str, Gauge] = {
     "kube_deployment_status_replicas_unavailable": lambda view: float(_existing(view.fleet) - view.ready),
 }
 
+_MISSED: dict[str, Callable[["View", float], float]] = {
+    "leadtime:ttft_missed_percent:1m": lambda view, le: 100.0 * (view.wait_seconds > le),
+    "leadtime:tpot_missed_percent:1m": lambda view, _: 100.0 * (1.0 - view.curve.within(view.fleet.step_seconds)),
+}
+"""By a target in seconds; the serving curve is of the run's own SLO, and knows its TTFT and TPOT together."""
+
 _NEEDS_PODS = frozenset({"inference_pool_average_queue_size", "inference_pool_average_kv_cache_utilization"})
 _NEEDS_ANSWERS = frozenset({"leadtime:ttft_p90_seconds:1m", "leadtime:tpot_p90_seconds:1m"})
 
@@ -175,6 +181,8 @@ class CountMetrics:
         )
 
     def _read(self, name: str, query: MetricQuery, view: View, pods: list[CountPod]) -> Observation | None:
+        if name in _MISSED:
+            return ExternalMetric((_milli(_MISSED[name](view, target_of(query))),)) if pods else None
         if name in _AGGREGATES:
             if query.type != "External" or (name in _NEEDS_PODS | _NEEDS_ANSWERS and not pods):
                 return None

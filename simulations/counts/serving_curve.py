@@ -50,6 +50,10 @@ class ServingCurve:
     ttft_p90_seconds: F8
     tpot_p90_seconds: F8
 
+    def within(self, step_seconds: float) -> float:
+        """Share of requests within the SLO."""
+        return float(np.interp(step_seconds, self.step_seconds, self.attainment))
+
     def ttft_p90(self, step_seconds: float) -> float:
         return float(np.interp(step_seconds, self.step_seconds, self.ttft_p90_seconds))
 

@@ -82,7 +82,7 @@ CAUSAL = (
     ("hpa-batch-size", "target_requests", (4, 8, 12, 16)),
     ("keda-scaledobject", "threshold", (4, 8, 12, 16)),
     ("static", "replicas", (2, 4, 8, 12)),
-    ("leadtime", "target_utilization", (0.7, 0.9)),
+    ("leadtime", "attainment", (0.9, 0.99)),
 )
 
 
