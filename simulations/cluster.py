@@ -6,8 +6,9 @@ As Kubernetes and its cluster-autoscaler do it:
   - a pod that fits nowhere is pending; pending pods are tried again, oldest first, whenever GPUs free up or a node
     becomes ready; one that still does not fit lets younger, smaller ones pass;
   - nodes are asked for as soon as the pending pods do not all fit on those that are on their way, up to max_nodes;
-  - a node that was empty for unneeded_seconds is removed, down to min_nodes. Replicas are never moved off a node that
-    is little used: a move is another model load.
+  - a node that was empty for unneeded_seconds is removed, down to min_nodes, or to a floor above it that was set; nodes
+    below the floor are asked for at once (enforce-node-group-min-size, which is off by default). Replicas are never
+    moved off a node that is little used: a move is another model load.
 Not modelled: the autoscaler's scan every 10 s as a grid (up, it is part of NodePool.provision; down, removal is
 exact), its pause of scale-down for 10 min after a scale-up, stockouts, zones, spot.
 Source: kubernetes/autoscaler cluster-autoscaler/FAQ.md, "How does scale-up work?", "How does scale-down work?".
@@ -40,12 +41,14 @@ class Cluster:
         self._pending: list[PodRecord] = []
         self._news: list[Placement] = []
         self._sizes: dict[str, int] = {}  # nodes by pool, those on their way included
+        self._floors: dict[str, int] = {}
         self._streams: dict[str, np.random.Generator] = {}
         for pool in pools:
             if pool.name in self.pools:
                 raise BadInput(f"pool.name: {pool.name!r} was given twice; give every pool its own name")
             self.pools[pool.name] = pool
             self._sizes[pool.name] = 0
+            self._floors[pool.name] = pool.min_nodes
             self._streams[pool.name] = generator(seed, "node pool", pool.name)
             for _ in range(pool.min_nodes):
                 self._add_ready_node(pool)
@@ -110,6 +113,27 @@ class Cluster:
         self._schedule()
         self._move_to(now_seconds)  # a pool with unneeded_seconds 0 lets the node go at once
 
+    def set_floor(self, pool: str, nodes: int, now_seconds: float) -> None:
+        """Keep at least so many nodes of a pool, or its min_nodes where that is more, until the next call.
+
+        Those that are lacking are asked for now and billed from now; those too many go when they were empty for long.
+        Raises BadInput for an unknown pool, or a floor outside [0, max_nodes].
+        """
+        chosen = pool_named(self.pools, pool)
+        if not 0 <= nodes <= chosen.max_nodes:
+            raise BadInput(
+                f"{pool}.floor: was {nodes}, must be in [0, {chosen.max_nodes}] (max_nodes); raise max_nodes"
+            )
+        self._move_to(now_seconds)
+        self._floors[pool] = max(nodes, chosen.min_nodes)
+        while self._sizes[pool] < self._floors[pool]:
+            self._ask_for_node(chosen)
+        self._move_to(now_seconds)  # empty nodes may go at once, and those that take no time are ready already
+
+    def floor(self, pool: str) -> int:
+        """Nodes that a pool keeps."""
+        return self._floors[pool_named(self.pools, pool).name]
+
     def advance(self, now_seconds: float) -> tuple[Placement, ...]:
         """Move time. The pods that left the pending queue since the last call, in the order of their placing."""
         self._move_to(now_seconds)
@@ -148,7 +172,7 @@ class Cluster:
         """When a node becomes ready; when a ready one is removed unless a pod comes."""
         if not node.is_ready:
             return node.ready_at
-        if node.empty_since is None or self._sizes[node.pool.name] <= node.pool.min_nodes:
+        if node.empty_since is None or self._sizes[node.pool.name] <= self._floors[node.pool.name]:
             return math.inf
         return max(self.now_seconds, node.empty_since + node.pool.unneeded_seconds)
 

@@ -8,6 +8,7 @@ from policies.errors import BadInput
 from policies.policy import Policy, Running
 from simulations.cluster import Cluster
 from simulations.fleet import Fleet, advance_together
+from simulations.node_loop import NodeLoop
 from simulations.node_pool import NodePool
 from simulations.pipeline import MetricPipeline
 from simulations.results import Recorder, Result
@@ -55,9 +56,11 @@ def simulate_together(
     on_sync: Callable[[Recorder], None] = lambda _: None,
     *,
     files: Sequence[Sink | None] | None = None,
+    node_loops: Sequence[NodeLoop] = (),
 ) -> list[Result]:
     """Run several workloads, each with its policy, on one cluster: scenarios that name the same pool share its nodes.
 
+    node_loops: move the floors of pools, each after the syncs of its second.
     Raises BadInput where two scenarios describe a pool of one name differently, or have one name.
     """
     cluster = _shared_cluster([scenario for scenario, _ in runs])
@@ -71,6 +74,8 @@ def simulate_together(
         advance_together(fleets, second)
         for loop in loops:
             loop.act(second, on_sync)
+        for node_loop in node_loops:
+            node_loop.act(second, [loop.recorder for loop in loops])
     return [loop.recorder.result() for loop in loops]
 
 
