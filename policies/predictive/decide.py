@@ -22,6 +22,7 @@ from policies.hpa.validation import check_behavior
 from policies.policy import Policy
 from policies.predictive.behavior import apply_behavior
 from policies.predictive.demand import Demand, DemandState, estimate
+from policies.predictive.jump import Jump
 from policies.predictive.lead_time import LeadTimes, expected_seconds
 from policies.predictive.lead_time import learn as learn_lead_times
 from policies.predictive.load_traits import TRAITS
@@ -72,6 +73,7 @@ class PredictiveState:
     sizing: Sizing | None = None
     margin: Margin = field(default_factory=Margin)
     spread: Spread = field(default_factory=Spread.prior)
+    jump: Jump = field(default_factory=Jump)
     lead_times: LeadTimes = field(default_factory=LeadTimes)
     scaling: HPAState = field(default_factory=HPAState)
 
@@ -128,7 +130,7 @@ def decide(
     decision = Decision(
         desired_replicas=desired,
         reason="FailedGetPodsMetric" if need is None and desired == snapshot.replicas else reason,
-        message=_sentence(spec, need, snapshot.replicas, desired),
+        message=_sentence(spec, need, snapshot.replicas, desired) + state.jump.words(now_ns),
         numbers={} if need is None else need.numbers,
     )
     return decision, replace(state, scaling=scaling)
@@ -161,9 +163,12 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
     sustained = _sustained(spec, sample)
     if sustained is None:
         return replace(state, last=sample)
-    load = observe(state.load, sample.at_ns, sample.requests_per_second / sustained)
-    before = state.last
-    state = replace(state, last=sample, load=load)
+    replicas = sample.requests_per_second / sustained
+    before, jump = state.last, state.jump
+    if state.load.traits is not None:
+        jump = jump.seen(sample.at_ns, usual=usual_level(state.load), load=replicas)
+    load = observe(state.load, sample.at_ns, replicas)
+    state = replace(state, last=sample, load=load, jump=jump)
     if before is None or sample.requests_per_second <= 0:
         return state
     seconds = (sample.at_ns - before.at_ns) / NS_PER_SECOND

@@ -225,3 +225,47 @@ def test_a_unit_slip_is_a_jump_that_is_served_and_forgotten() -> None:
     for _ in range(2_000):
         last = each.step(2.0)
     assert last.desired_replicas <= 5
+
+
+@pytest.mark.parametrize(("factor", "told"), [(60.0, "60 times"), (1 / 60, "1/"), (3.0, ""), (0.3, "")])
+def test_a_unit_slip_is_said_and_followed_within_bounds(factor: float, told: str) -> None:
+    each = world(replicas=8, max_replicas=30)
+    for _ in range(80):
+        each.step(6.0)
+    first = each.step(6.0 * factor)
+    assert ("demand jumped to " + told in first.message) is bool(told)
+    assert ("jumped" in first.message) is bool(told)
+    assert 1 <= first.desired_replicas <= 30
+    for _ in range(90):
+        last = each.step(6.0 * factor)
+    assert "jumped" not in last.message, "it is news until a quarter of an hour after it"
+
+
+wild = st.one_of(
+    st.none(),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]),
+            st.integers(-(10**18), 10**18),
+            st.integers(-1_000, 1_000).map(lambda second: (1_000 + second) * NS_PER_SECOND),
+        ),
+        max_size=3,
+    ),
+)
+
+
+@given(scrapes=st.lists(st.tuples(st.integers(0, 3_000), st.lists(wild, min_size=5, max_size=5)), max_size=12))
+def test_no_sample_makes_it_raise(scrapes: list[tuple[int, list[Any]]]) -> None:
+    """Negative, reset, duplicated, unsorted, from the future, missing in part; and the clock goes back as well."""
+    running = Running.start(predictive_policy(spec()))
+    for second, answers in scrapes:
+        observations = {
+            query: MetricError("none")
+            if answer is None
+            else PodMetrics({pod: PodSample(value_milli=milli, at_ns=at_ns) for pod, milli, at_ns in answer})
+            for query, answer in zip(QUERIES, answers, strict=True)
+        }
+        pods = (Pod(name="a", phase="Running", ready="True"),)
+        decision = running.step(Snapshot(replicas=4, pods=pods, observations=observations), second * NS_PER_SECOND)
+        assert 1 <= decision.desired_replicas <= 30
+        assert all(math.isfinite(number) for number in decision.numbers.values())
