@@ -68,7 +68,7 @@ class DemandFrontier:
 
 
 def document(each: DemandFrontier, price_per_gpu_hour: float) -> dict[str, Any]:
-    """As docs/reference/json.md would describe it: the grid, what was chosen, and what it costs at each level."""
+    """As docs/reference/json.md describes it: the grid, what was chosen, and what it costs at each level."""
     bound = each.of(CLAIRVOYANT)
     return {
         "demand": each.demand.source,
