@@ -12,7 +12,7 @@ from simulations.scenario import Scenario
 from simulations.trace import Demand
 
 _UTILIZATION = 0.8
-"""Share of what one replica sustains within its SLO that both policies plan with."""
+"""Share of what one replica sustains within its SLO that the HPA plans with."""
 
 _LOAD_TEST_REQUESTS = 100_000
 
@@ -77,12 +77,8 @@ def _leadtime(scenario: Scenario, max_replicas: int) -> Policy[Any, Any]:
             tpot_seconds=scenario.slo.tpot_seconds,
             ttft_seconds=scenario.slo.ttft_seconds,
             max_replicas=max_replicas,
-            attainment=_ASKED,
         )
     )
 
-
-_ASKED = 0.95
-"""Of leadtime, near what the HPA here delivers: an hour is too short to learn that less would do."""
 
 POLICIES: dict[str, Callable[[Scenario, int], Policy[Any, Any]]] = {"hpa": _hpa, "leadtime": _leadtime}

@@ -45,7 +45,7 @@ class PredictiveSpec:
     )
     tpot_seconds: float = parameter("s", "the SLO's time per output token")
     ttft_seconds: float = parameter("s", "the SLO's time to the first token", 2.0)
-    attainment: float = parameter("share", "of requests that are to meet the SLO", 0.99)
+    attainment: float = parameter("share", "of requests that are to meet the SLO", 0.95)
     min_replicas: int = parameter("replicas", "never fewer", 1)
     max_replicas: int = parameter("replicas", "never more", 20)
     lead_time_seconds: float = parameter("s", "assumed until pods were seen to become ready", 240.0)
