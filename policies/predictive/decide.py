@@ -151,7 +151,9 @@ def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Predicti
         slack_seconds=spec.ttft_seconds,
         window_seconds=float(spec.rules.scale_down.stabilization_window_seconds or 0),
     )
-    return replace(state, sizing=learned(sizing, state.load.history, attainment=spec.attainment, rules=rules))
+    fitted = learned(sizing, state.load.history, attainment=spec.attainment, rules=rules)
+    margin = state.margin if state.sizing is not None else Margin()  # what mended the prior would spoil the fit
+    return replace(state, sizing=fitted, margin=margin)
 
 
 _STALE_SECONDS = 60.0
@@ -189,6 +191,7 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
         usual_requests=usual_level(load) * sustained * seconds,
         seconds=seconds,
         attainment=spec.attainment,
+        is_learned=state.sizing is not None,
     )
     return replace(state, margin=margin, spread=spread)
 
