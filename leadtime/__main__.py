@@ -16,6 +16,7 @@ from leadtime.policies import policies
 from leadtime.simulate import simulate_command
 from leadtime.sweep import sweep_command
 from leadtime.validate import validate_command
+from leadtime.whatif import whatif_command
 from policies.errors import BadInput
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command("compare")(compare_command)
 app.command("sweep")(sweep_command)
 app.command("frontier")(frontier_command)
 app.command("backtest")(backtest_command)
+app.command("whatif")(whatif_command)
 app.command("fit")(fit_command)
 app.command("validate")(validate_command)
 app.command("policies")(policies)

@@ -75,7 +75,7 @@ def backtest_command(
     report: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("leadtime-backtest.html"),
     json: Annotated[Path | None, typer.Option("--json", metavar="PATH", help="Write the table's figures.")] = None,
 ) -> None:
-    """Judge forecasts: pinball loss, coverage and width by horizon, against four rivals."""
+    """Judge forecasts by pinball loss, coverage and width, against four rivals; `leadtime whatif` judges decisions."""
     if bool(demands) == bool(prometheus):
         raise BadInput("PATH and --prometheus: one of the two must be given; a recording, or a server's address")
     horizons = _horizons(horizon_seconds)

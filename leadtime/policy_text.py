@@ -23,7 +23,7 @@ def policy_from(text: str, scenario: Scenario, max_replicas: int, min_replicas: 
     A manifest is taken as it stands. `hpa` and `leadtime` without parameters are those of the demo. Raises BadInput.
     """
     policy = _policy(text, scenario, max_replicas, min_replicas)
-    _check_metrics(text, policy)
+    check_metrics(f"--policy {text}", policy)
     return policy
 
 
@@ -40,7 +40,7 @@ def policy_name(text: str) -> str:
 def with_parameters(text: str, values: Mapping[str, str]) -> str:
     """The same policy with these parameters set, in the order of their names; those that were set go."""
     name, _, settings = text.partition(":")
-    merged = dict(sorted({**_settings(text, settings), **values}.items()))
+    merged = dict(sorted({**settings_of(f"--policy {text}", settings), **values}.items()))
     return f"{name}:{','.join(f'{key}={value}' for key, value in merged.items())}" if merged else name
 
 
@@ -58,26 +58,26 @@ def _policy(text: str, scenario: Scenario, max_replicas: int, min_replicas: int 
     }
     if min_replicas is not None:
         fitting["min_replicas"] = min_replicas
-    return replace(configured(name, _settings(text, settings), fitting), name=text)
+    return replace(configured(name, settings_of(f"--policy {text}", settings), fitting), name=text)
 
 
-def _check_metrics(text: str, policy: Policy[Any, Any]) -> None:
-    """Refuse a policy whose metric no simulated exporter has: it would only ever hold."""
+def check_metrics(given: str, policy: Policy[Any, Any]) -> None:
+    """Refuse a policy whose metric no simulated exporter has: it would only ever hold. given: the option, as typed."""
     for query in policy.queries:
         if not is_simulated(query):
             near = difflib.get_close_matches(query.name, sorted(POD_SERIES | AGGREGATES), n=3, cutoff=0.3)
             raise BadInput(
-                f"--policy {text}: {query.type} metric {query.name!r} is not simulated; "
+                f"{given}: {query.type} metric {query.name!r} is not simulated; "
                 f"the nearest that are: {', '.join(near) or 'none'}"
             )
 
 
-def _settings(text: str, settings: str) -> dict[str, str]:
-    """`key=value,key=value` as a mapping."""
+def settings_of(given: str, settings: str) -> dict[str, str]:
+    """`key=value,key=value` as a mapping. given: the option, as typed. Raises BadInput."""
     pairs: dict[str, str] = {}
     for part in settings.split(",") if settings else ():
         key, equals, value = part.partition("=")
         if not equals:
-            raise BadInput(f"--policy {text}: {part!r} must be key=value")
+            raise BadInput(f"{given}: {part!r} must be key=value")
         pairs[key.strip()] = value.strip()
     return pairs

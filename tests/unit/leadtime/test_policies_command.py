@@ -49,7 +49,7 @@ def test_json_has_the_same_for_programs(tmp_path: Path) -> None:
     listed = json.loads(path.read_text())["policies"]
     assert [each["name"] for each in listed] == list(ENTRIES)
     attainment = next(each for each in listed[0]["parameters"] if each["name"] == "attainment")
-    assert attainment["default"] == 0.99
+    assert attainment["default"] == 0.95
     assert attainment["required"] is False
     profile = next(each for each in listed[0]["parameters"] if each["name"] == "profile")
     assert profile["default"] is None
