@@ -27,7 +27,8 @@ from policies.capacity.profile import PROFILES
 from policies.nodepools.decide import Headroom
 from policies.nodepools.spec import PoolSpec
 from policies.policy import Policy
-from policies.predictive.decide import PredictiveSpec, predictive_policy
+from policies.predictive.decide import predictive_policy
+from policies.predictive.spec import PredictiveSpec
 from simulations.demand.servegen import read_servegen
 from simulations.lead_time import LeadTime, Stage
 from simulations.node_loop import NodeLoop

@@ -22,10 +22,11 @@ import numpy as np
 
 from policies.capacity.profile import profile_named
 from policies.policy import Policy
-from policies.predictive.decide import PredictiveSpec, PredictiveState, predictive_policy
+from policies.predictive.decide import PredictiveState, predictive_policy
 from policies.predictive.load_history import BIN_SECONDS, BINS_PER_DAY, KEPT_DAYS, LoadHistory
 from policies.predictive.load_traits import begin
 from policies.predictive.observed_load import ObservedLoad
+from policies.predictive.spec import PredictiveSpec
 from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, Pod, PodMetrics, PodSample, Snapshot
 

@@ -9,7 +9,8 @@ from leadtime.manifests.read import read_policy
 from leadtime.policy_text import check_metrics, settings_of
 from policies.capacity.profile import Profile
 from policies.policy import Policy
-from policies.predictive.decide import PredictiveSpec, predictive_policy
+from policies.predictive.decide import predictive_policy
+from policies.predictive.spec import PredictiveSpec
 from policies.registry import configured
 from simulations.counts.run import CountWorld
 from simulations.history.outcome import DAY_BINS

@@ -7,7 +7,8 @@ from policies.capacity.sustained import sustained_batch
 from policies.errors import BadInput
 from policies.hpa import HPASpec, MetricSpec, hpa_policy
 from policies.policy import Policy
-from policies.predictive.decide import PredictiveSpec, predictive_policy
+from policies.predictive.decide import predictive_policy
+from policies.predictive.spec import PredictiveSpec
 from simulations.scenario import Scenario
 from simulations.trace import Demand
 

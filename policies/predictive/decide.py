@@ -12,13 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from policies.capacity.profile import Profile
-from policies.capacity.sustained import seconds_per_request, sustained_requests_per_second
 from policies.decision import Decision
-from policies.entry import PolicyEntry, parameter
-from policies.errors import BadInput
-from policies.hpa import Behavior, HPAState, default_behavior, scale_down_rules
-from policies.hpa.validation import check_behavior
+from policies.entry import PolicyEntry
+from policies.hpa import HPAState
 from policies.policy import Policy
 from policies.predictive.behavior import apply_behavior
 from policies.predictive.demand import Demand, DemandState, estimate
@@ -30,37 +26,12 @@ from policies.predictive.margin import Margin, follow
 from policies.predictive.missed import missed_queries, missed_shares
 from policies.predictive.observed_load import ObservedLoad, observe, traits_at, usual_level
 from policies.predictive.replay import Rules
+from policies.predictive.replica_capacity import log_room, sustained, within_slo
 from policies.predictive.sizing import LEARN_PERIOD_SECONDS, LEVEL, Sizing, is_due, learned, prior
-from policies.predictive.within_slo import Spread, WithinSLO, share_within
+from policies.predictive.spec import PredictiveSpec, check
+from policies.predictive.within_slo import Spread, share_within
 from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, Snapshot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictiveSpec:
-    """What an admin states; a whole `behavior` is set in code or by a manifest only."""
-
-    profile: Profile = parameter(  # noqa: RUF009 - a field, not a shared value
-        "name", "latency profile of model and GPU, which gives a replica's capacity"
-    )
-    tpot_seconds: float = parameter("s", "the SLO's time per output token")
-    ttft_seconds: float = parameter("s", "the SLO's time to the first token", 2.0)
-    attainment: float = parameter("share", "of requests that are to meet the SLO", 0.95)
-    min_replicas: int = parameter("replicas", "never fewer", 1)
-    max_replicas: int = parameter("replicas", "never more", 20)
-    lead_time_seconds: float = parameter("s", "assumed until pods were seen to become ready", 240.0)
-    drain_seconds: float = parameter("s", "a backlog is to be gone within this time", 60.0)
-    scale_down_window_seconds: int = parameter("s", "behavior.scaleDown.stabilizationWindowSeconds", 300)
-    behavior: Behavior | None = None
-    """As in an HPA; it goes before the window. None: the HPA's defaults with that window."""
-
-    @property
-    def rules(self) -> Behavior:
-        """The behavior in force."""
-        window_seconds = self.scale_down_window_seconds
-        return self.behavior or default_behavior(
-            scale_down=scale_down_rules(stabilization_window_seconds=window_seconds)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,21 +54,7 @@ _NOTHING_SEEN = PredictiveState()
 
 def predictive_policy(spec: PredictiveSpec, name: str = "leadtime") -> Policy[PredictiveSpec, PredictiveState]:
     """The rule with its spec checked; raises BadInput."""
-    for field_name, low, value, high in (
-        ("minReplicas", 1, spec.min_replicas, spec.max_replicas),
-        ("attainment", 0.5, spec.attainment, 0.9999),
-        ("leadTimeSeconds", 1.0, spec.lead_time_seconds, 7_200.0),
-        ("drainSeconds", 1.0, spec.drain_seconds, 3_600.0),
-        ("ttftSeconds", 0.001, spec.ttft_seconds, 3_600.0),
-    ):
-        if not low <= value <= high:
-            raise BadInput(f"{field_name}: was {value}, must be in [{low}, {high}]")
-    check_behavior(spec.rules)
-    if spec.tpot_seconds <= spec.profile.base_seconds:
-        raise BadInput(
-            f"tpotSeconds: was {spec.tpot_seconds}, must be above {spec.profile.base_seconds}, the step time of "
-            f"{spec.profile.name} with an empty batch; relax the target or choose a faster GPU"
-        )
+    check(spec)
     return Policy(
         name=name,
         decide=decide,
@@ -138,7 +95,7 @@ def decide(
 
 def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> PredictiveState:  # noqa: ARG001 - as Learn
     """Fit the sizing to the load that was seen, when it is due; seconds of work, apart from any decision."""
-    if state.last is None or (within := _within(spec, state.spread, state.last)) is None:
+    if state.last is None or (within := within_slo(spec, state.spread, state.last)) is None:
         return state
     floor_load = within.load_for(spec.attainment)
     sizing = state.sizing or prior(spec.attainment, floor_load)
@@ -162,10 +119,10 @@ _STALE_SECONDS = 60.0
 
 def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, snapshot: Snapshot) -> PredictiveState:
     """What one complete scrape adds: load, and how many requests miss the SLO at this moment."""
-    sustained = _sustained(spec, sample)
-    if sustained is None:
+    per_replica = sustained(spec, sample)
+    if per_replica is None:
         return replace(state, last=sample)
-    replicas = sample.requests_per_second / sustained
+    replicas = sample.requests_per_second / per_replica
     before, jump = state.last, state.jump
     if state.load.traits is not None:
         jump = jump.seen(sample.at_ns, usual=usual_level(state.load), load=replicas)
@@ -175,7 +132,7 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
         return state
     seconds = (sample.at_ns - before.at_ns) / NS_PER_SECOND
     requests = sample.requests_per_second * seconds
-    room = _log_room(spec, sample, max(snapshot.ready_replicas, 1))
+    room = log_room(spec, sample, max(snapshot.ready_replicas, 1))
     ttft_missed, tpot_missed = missed_shares(snapshot, spec.ttft_seconds, spec.tpot_seconds)
     spread = state.spread
     if tpot_missed is not None:
@@ -188,49 +145,12 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
         state.margin,
         missed=min(1.0, ttft_missed + tpot_missed) * requests,
         requests=requests,
-        usual_requests=usual_level(load) * sustained * seconds,
+        usual_requests=usual_level(load) * per_replica * seconds,
         seconds=seconds,
         attainment=spec.attainment,
         is_learned=state.sizing is not None,
     )
     return replace(state, margin=margin, spread=spread)
-
-
-def _sustained(spec: PredictiveSpec, sample: Demand) -> float | None:
-    """Requests per second of one replica at the mean TPOT; None while the requests' sizes are unknown."""
-    if sample.prompt_tokens is None or sample.output_tokens is None:
-        return None
-    rate = sustained_requests_per_second(
-        spec.profile,
-        prompt_tokens=sample.prompt_tokens,
-        output_tokens=sample.output_tokens,
-        tpot_seconds=spec.tpot_seconds,
-    )
-    return rate if rate > 0 else None
-
-
-def _within(spec: PredictiveSpec, spread: Spread, sample: Demand) -> WithinSLO | None:
-    """What a replica delivers by its load; None while the requests' sizes are unknown."""
-    if _sustained(spec, sample) is None:
-        return None
-    assert sample.prompt_tokens is not None
-    assert sample.output_tokens is not None
-    return WithinSLO.of(
-        spec.profile,
-        prompt_tokens=sample.prompt_tokens,
-        output_tokens=sample.output_tokens,
-        tpot_seconds=spec.tpot_seconds,
-        spread=spread.value,
-    )
-
-
-def _log_room(spec: PredictiveSpec, sample: Demand, ready_replicas: int) -> float:
-    """ln(TPOT target / mean step) with the batch of now."""
-    assert sample.prompt_tokens is not None
-    assert sample.output_tokens is not None
-    each = seconds_per_request(spec.profile, sample.prompt_tokens, sample.output_tokens)
-    step = spec.profile.base_seconds + each * sample.running / ready_replicas
-    return math.log(spec.tpot_seconds / step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,15 +165,15 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> _Need | 
     last = state.last
     if last is None or now_ns - last.at_ns > _STALE_SECONDS * NS_PER_SECOND:
         return None
-    within = _within(spec, state.spread, last)
+    within = within_slo(spec, state.spread, last)
     lead_seconds = expected_seconds(state.lead_times, spec.lead_time_seconds)
     traits = traits_at(state.load, lead_seconds)
     if within is None or traits is None:
         return None
-    sustained = _sustained(spec, last)
-    assert sustained is not None
+    per_replica = sustained(spec, last)
+    assert per_replica is not None
     floor_load = within.load_for(spec.attainment)
-    capacity = floor_load * sustained
+    capacity = floor_load * per_replica
     sizing = state.sizing or prior(spec.attainment, floor_load)
     ahead = sizing.replicas(traits) * state.margin.factor
     level = float(traits[LEVEL])
@@ -265,7 +185,7 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> _Need | 
         learned_days=sizing.days,
         numbers={
             "demand_requests_per_second": last.requests_per_second,
-            "level_requests_per_second": level * sustained,
+            "level_requests_per_second": level * per_replica,
             "backlog_requests": last.backlog,
             "capacity_requests_per_second": capacity,
             "load_replicas": level / floor_load,

@@ -13,9 +13,10 @@ from policies.decision import Decision
 from policies.errors import BadInput
 from policies.hpa import default_behavior, scale_down_rules
 from policies.policy import Running
-from policies.predictive.decide import PredictiveSpec, predictive_policy
+from policies.predictive.decide import predictive_policy
 from policies.predictive.lead_time import LeadTimes, expected_seconds, learn
 from policies.predictive.observed_load import ObservedLoad, observe
+from policies.predictive.spec import PredictiveSpec
 from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, MetricError, Pod, PodMetrics, PodSample, Snapshot
 

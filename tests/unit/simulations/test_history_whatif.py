@@ -7,7 +7,8 @@ import pytest
 
 from policies.capacity.profile import PROFILES
 from policies.errors import BadInput
-from policies.predictive.decide import PredictiveSpec, predictive_policy
+from policies.predictive.decide import predictive_policy
+from policies.predictive.spec import PredictiveSpec
 from simulations.counts.run import CountRun, CountWorld, count_run, planned_run
 from simulations.counts.serving_curve import serving_curve
 from simulations.history.bounds import Bounds, recorded_run

@@ -1,0 +1,45 @@
+"""What one replica can do with the requests that come now: by the profile, their mean sizes and the SLO."""
+
+import math
+
+from policies.capacity.sustained import seconds_per_request, sustained_requests_per_second
+from policies.predictive.demand import Demand
+from policies.predictive.spec import PredictiveSpec
+from policies.predictive.within_slo import Spread, WithinSLO
+
+
+def sustained(spec: PredictiveSpec, sample: Demand) -> float | None:
+    """Requests per second of one replica at the mean TPOT; None while the requests' sizes are unknown."""
+    if sample.prompt_tokens is None or sample.output_tokens is None:
+        return None
+    rate = sustained_requests_per_second(
+        spec.profile,
+        prompt_tokens=sample.prompt_tokens,
+        output_tokens=sample.output_tokens,
+        tpot_seconds=spec.tpot_seconds,
+    )
+    return rate if rate > 0 else None
+
+
+def within_slo(spec: PredictiveSpec, spread: Spread, sample: Demand) -> WithinSLO | None:
+    """What a replica delivers by its load; None while the requests' sizes are unknown."""
+    if sustained(spec, sample) is None:
+        return None
+    assert sample.prompt_tokens is not None
+    assert sample.output_tokens is not None
+    return WithinSLO.of(
+        spec.profile,
+        prompt_tokens=sample.prompt_tokens,
+        output_tokens=sample.output_tokens,
+        tpot_seconds=spec.tpot_seconds,
+        spread=spread.value,
+    )
+
+
+def log_room(spec: PredictiveSpec, sample: Demand, ready_replicas: int) -> float:
+    """ln(TPOT target / mean step) with the batch of now."""
+    assert sample.prompt_tokens is not None
+    assert sample.output_tokens is not None
+    each = seconds_per_request(spec.profile, sample.prompt_tokens, sample.output_tokens)
+    step = spec.profile.base_seconds + each * sample.running / ready_replicas
+    return math.log(spec.tpot_seconds / step)
