@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from leadtime.frontier_plan import CLAIRVOYANT, CountedDemand, Task, common_content, initial_replicas, thinned_demand
+from leadtime.frontier_plan import CLAIRVOYANT, CountedDemand, Task, common_content, thinned_demand
 from leadtime.frontier_results import DemandFrontier, PolicyFrontier, Setting
-from leadtime.frontier_task import counts_at, lead_time_of, policy_of, world_of
+from leadtime.frontier_task import counts_at, policy_of, world_of
 from policies.capacity.profile import profile_named
+from simulations.counts.capacity import initial_replicas
 from simulations.counts.demand_counts import BIN_SECONDS, count
 from simulations.counts.run import count_run
+from simulations.lead_time import LeadTime
 from simulations.scenario import Scenario
 from simulations.simulate import simulate
 from simulations.slo import SLO
@@ -70,7 +72,9 @@ def check_cells(
             "slice": str(path),
             "counts": str(path.with_suffix(".counts.npz")),
             "start_seconds": start,
-            "initial_replicas": initial_replicas(counts_at(str(path.with_suffix(".counts.npz"))), task),
+            "initial_replicas": initial_replicas(
+                counts_at(str(path.with_suffix(".counts.npz"))), task.profile, task.slo.tpot_seconds
+            ),
         }
         yield Cell.of({**common, **own, "policy": policy, "parameters": dict(setting.parameters)})
 
@@ -83,7 +87,7 @@ def run_check_cell(content: Content) -> Mapping[str, Any]:
         trace=_load(Path(content["slice"])),
         profile=profile_named(content["profile"]),
         slo=SLO(**content["slo"]),
-        lead_time=lead_time_of(content["lead_seconds"]),
+        lead_time=LeadTime.of_median(content["lead_seconds"]),
         initial_replicas=content["initial_replicas"],
         seed=content["seed"],
     )

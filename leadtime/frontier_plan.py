@@ -14,7 +14,7 @@ from leadtime.frontier_ranges import settings
 from policies.capacity.profile import Profile
 from policies.capacity.sustained import sustained_batch
 from policies.errors import BadInput
-from simulations.counts.capacity import keep_for_peak, kept, needed_replicas, peak_replicas
+from simulations.counts.capacity import initial_replicas, keep_for_peak, kept, needed_replicas, peak_replicas
 from simulations.counts.clairvoyant import plan_settings
 from simulations.counts.demand_counts import BIN_SECONDS, Counts, count
 from simulations.counts.serving_curve import serving_curve
@@ -26,7 +26,6 @@ from simulations.trace import Demand
 
 DAY_SECONDS = 86_400
 CLAIRVOYANT = "clairvoyant"
-_START_MARGIN = 1.5
 _CALENDAR_QUANTILES = (0.5, 0.75, 0.9, 1.0)
 _HOUR_BINS = 3_600 // BIN_SECONDS
 
@@ -147,17 +146,11 @@ def common_content(each: CountedDemand, lead_seconds: float, task: Task, code: s
         "profile": task.profile.name,
         "slo": asdict(task.slo),
         "lead_seconds": lead_seconds,
-        "initial_replicas": initial_replicas(each.counts, task),
+        "initial_replicas": initial_replicas(each.counts, task.profile, task.slo.tpot_seconds),
         "max_replicas": max_replicas(each, task),
         "seed": task.seed,
         "code": code,
     }
-
-
-def initial_replicas(counts: Counts, task: Task) -> int:
-    """What the first quarter of an hour needs, and half as much again."""
-    need = needed_replicas(counts, task.profile, task.slo.tpot_seconds)[: _HOUR_BINS // 4]
-    return max(1, math.ceil(_START_MARGIN * float(need.mean())))
 
 
 def max_replicas(each: CountedDemand, task: Task) -> int:

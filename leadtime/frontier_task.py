@@ -18,9 +18,6 @@ from simulations.lead_time import LeadTime
 from simulations.slo import SLO
 from simulations.sweep.cells import Content
 
-LEAD_SIGMA = 0.2
-"""Of the lead time's logarithm, as in `simulations.lead_time`."""
-
 
 def run_frontier_cell(content: Content) -> Mapping[str, Any]:
     """Run a policy's setting, or the clairvoyant's, and give its figures on the training and the judged part.
@@ -58,20 +55,9 @@ def world_of(content: Content) -> CountWorld:
         profile=profile_named(content["profile"]),
         slo=slo,
         curve=curve_at(content["curve"]),
-        lead_time=lead_time_of(content["lead_seconds"]),
+        lead_time=LeadTime.of_median(content["lead_seconds"]),
         initial_replicas=content["initial_replicas"],
         seed=content["seed"],
-    )
-
-
-def lead_time_of(lead_seconds: float) -> LeadTime:
-    """Half of it until the container runs, half until the model is loaded; both medians of a lognormal."""
-    half = lead_seconds / 2
-    return LeadTime(
-        start_median_seconds=half,
-        load_median_seconds=half,
-        sigma=LEAD_SIGMA,
-        warm_start_median_seconds=min(half, LeadTime().warm_start_median_seconds),
     )
 
 

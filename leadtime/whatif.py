@@ -23,7 +23,7 @@ from simulations.counts.demand_counts import BIN_SECONDS
 from simulations.counts.run import CountWorld
 from simulations.counts.serving_curve import serving_curve
 from simulations.history.service import Service
-from simulations.history.whatif import Question, answer, check_first_bin, default_first_bin, initial_replicas
+from simulations.history.whatif import Question, answer, check_first_bin, default_first_bin, replicas_at_start
 from simulations.report.whatif_page import whatif_html
 from simulations.slo import SLO
 
@@ -240,7 +240,7 @@ def _question(
         lead_time=past.lead_time,
         seed=seed,
     )
-    world = replace(world, initial_replicas=initial_replicas(world, bounds))
+    world = replace(world, initial_replicas=replicas_at_start(world, bounds))
     beside = given or hpa_tuned(asked, world, first_bin, past.known, bounds, follow)
     question = Question(
         world=world,

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from leadtime.frontier_task import lead_time_of
 from policies.capacity.profile import Profile
 from policies.errors import BadInput
 from simulations.counts.capacity import keep_for_peak, kept
@@ -82,7 +81,7 @@ def past_of_demand(
     return Past(
         counts=counts,
         known=np.ones(counts.bins, bool),
-        lead_time=lead_time_of(lead),
+        lead_time=LeadTime.of_median(lead),
         notes=tuple(notes),
         warnings=tuple(_long_silence(counts)),
     )
@@ -126,15 +125,15 @@ def past_of_service(
 
 def _lead_time(service: Service, given: float | None, span: Mapping[str, float]) -> tuple[LeadTime, str]:
     if given is not None:
-        return lead_time_of(given), f"lead time: {given:g} s, the median, as given"
+        return LeadTime.of_median(given), f"lead time: {given:g} s, the median, as given"
     pods = pod_lead_seconds(service, start_seconds=span["start_seconds"], end_seconds=span["end_seconds"])
     learned = lead_time_from(pods)
     if learned is None:
         why = f"only {len(pods)} pods were seen to start" if service.deployment else "no --deployment was given"
-        return lead_time_of(DEFAULT_LEAD_SECONDS), f"lead time: {DEFAULT_LEAD_SECONDS:g} s, assumed: {why}"
+        return LeadTime.of_median(DEFAULT_LEAD_SECONDS), f"lead time: {DEFAULT_LEAD_SECONDS:g} s, assumed: {why}"
     median, sigma = learned
     return (
-        replace(lead_time_of(median), sigma=sigma),
+        replace(LeadTime.of_median(median), sigma=sigma),
         f"lead time: {median:.0f} s, the median of {len(pods)} pods from creation to Ready (kube-state-metrics)",
     )
 

@@ -9,6 +9,7 @@ policies are compared on common random numbers.
 
 import math
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -60,6 +61,16 @@ class LeadTime:
         for name in ("start_median_seconds", "load_median_seconds", "warm_start_median_seconds"):
             check_seconds(name, getattr(self, name))
         _check_sigma(self.sigma)
+
+    @classmethod
+    def of_median(cls, seconds: float) -> Self:
+        """Half of it until the container runs, half until the model is loaded."""
+        half = seconds / 2
+        return cls(
+            start_median_seconds=half,
+            load_median_seconds=half,
+            warm_start_median_seconds=min(half, cls().warm_start_median_seconds),
+        )
 
     @property
     def warm_start(self) -> Stage:

@@ -1,5 +1,6 @@
 """How many replicas each bin's requests need, and how far to thin a demand so that its peak needs so many."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +15,9 @@ from simulations.trace import Demand
 
 _PEAK_BINS = 20
 """The peak is the largest mean of 5 min: shorter bursts are absorbed or given up, not provided for."""
+
+_QUARTER_BINS = 900 // BIN_SECONDS
+_START_MARGIN = 1.5
 
 _COARSE_REQUESTS = 1_000_000
 
@@ -49,6 +53,12 @@ def peak_replicas(counts: Counts, profile: Profile, tpot_seconds: float) -> floa
     need = needed_replicas(counts, profile, tpot_seconds)
     width = min(_PEAK_BINS, len(need))
     return float(np.convolve(need, np.ones(width) / width, mode="valid").max())
+
+
+def initial_replicas(counts: Counts, profile: Profile, tpot_seconds: float) -> int:
+    """What the first quarter of an hour needs, and half as much again: 1 or more."""
+    need = needed_replicas(counts, profile, tpot_seconds)[:_QUARTER_BINS]
+    return max(1, math.ceil(_START_MARGIN * float(need.mean())))
 
 
 def kept(demand: Demand, keep: float, seed: int) -> Demand:

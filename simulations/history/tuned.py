@@ -11,7 +11,7 @@ from simulations.counts.demand_counts import Counts
 from simulations.counts.run import CountWorld, count_run
 from simulations.history.outcome import DAY_BINS, Outcome
 from simulations.history.samples import Known
-from simulations.history.whatif import OnProgress, initial_replicas, share_of
+from simulations.history.whatif import OnProgress, replicas_at_start, share_of
 
 GRID = 6
 """Targets that are always tried: from the whole batch to a quarter of it."""
@@ -68,7 +68,7 @@ def tried(
     if not (world.counts.requests[first:end] * known[first:end]).any():
         return []
     part = replace(world, counts=world.counts.part(first, end))
-    part = replace(part, initial_replicas=initial_replicas(part, replicas))
+    part = replace(part, initial_replicas=replicas_at_start(part, replicas))
     trials: list[Trial] = []
     for number, (target, policy) in enumerate(policies.items()):
         if number >= GRID and max(trial.delivered for trial in trials) >= strictest:

@@ -1,6 +1,5 @@
 """What policies would have done with a service's past: runs over all of it, judged on its last part."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from policies.errors import BadInput
 from policies.policy import Policy
-from simulations.counts.capacity import needed_replicas
+from simulations.counts.capacity import initial_replicas
 from simulations.counts.demand_counts import BIN_SECONDS
 from simulations.counts.run import CountRun, CountWorld, count_run
 from simulations.history.bounds import Bounds, recorded_run
@@ -20,7 +19,6 @@ from simulations.history.samples import F8, Known
 
 _WEEK_BINS = 7 * DAY_BINS
 _QUARTER_BINS = 900 // BIN_SECONDS
-_START_MARGIN = 1.5
 
 OnProgress = Callable[[str, float], None]
 
@@ -87,11 +85,10 @@ def check_first_bin(first_bin: int, bins: int, name: str) -> None:
         )
 
 
-def initial_replicas(world: CountWorld, replicas: tuple[int, int]) -> int:
-    """What the first quarter of an hour needs, and half as much again; within (least, most)."""
-    need = needed_replicas(world.counts, world.profile, world.slo.tpot_seconds)[:_QUARTER_BINS]
+def replicas_at_start(world: CountWorld, replicas: tuple[int, int]) -> int:
+    """What the beginning needs; within (least, most)."""
     low, high = replicas
-    return min(max(1, low, math.ceil(_START_MARGIN * float(need.mean()))), high)
+    return min(max(low, initial_replicas(world.counts, world.profile, world.slo.tpot_seconds)), high)
 
 
 def answer(question: Question, on_progress: OnProgress = lambda _what, _share: None) -> WhatIf:

@@ -1,11 +1,10 @@
 """`leadtime fit` and `leadtime validate` as a planner runs them: tables, files, and what they refuse."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from headless_chromium import dom_of, needs_chromium
 from typer.testing import CliRunner
 
 from leadtime.__main__ import app
@@ -16,7 +15,6 @@ from simulations.calibration.validation import judge, listed_profile
 from simulations.calibration.validation_report import validation_html
 
 RUNS = Path(__file__).parents[2] / "simulations" / "data" / "measured_vllm.csv"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def leadtime(*arguments: str) -> str:
@@ -89,28 +87,10 @@ def test_bad_input_is_refused(arguments: list[str], named: str) -> None:
         CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not opened in a browser")
+@needs_chromium
 def test_the_page_draws_its_plots_and_asks_the_network_for_nothing(tmp_path: Path) -> None:
-    assert CHROMIUM is not None
     page = tmp_path / "v.html"
     page.write_text(validation_html(list(judge(read_measured_runs(RUNS), listed_profile)), "Built-in profiles."))
-    done = subprocess.run(  # noqa: S603 - a browser on our own page
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=8000",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert 'data-plots="3"' in done.stdout
-    assert 'data-requests="0"' in done.stdout
+    dom = dom_of(page)
+    assert 'data-plots="3"' in dom
+    assert 'data-requests="0"' in dom

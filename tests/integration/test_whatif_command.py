@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
+from headless_chromium import dom_of, needs_chromium
 from typer.testing import CliRunner
 
 from leadtime.whatif import whatif_command
@@ -27,7 +28,6 @@ from simulations.history.tuned import Trial, best
 app = typer.Typer()
 app.command()(whatif_command)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 PODS = ("m-0", "m-1")
 RATE, PROMPT, OUTPUT = 3.0, 400, 150
@@ -311,35 +311,15 @@ def test_table_and_figures_say_the_same(generated: tuple[Path, str, dict[str, An
     assert all("req/s now at" in row["decision"] and row["why"] for row in worst)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not opened in a browser")
+@needs_chromium
 def test_the_page_fits_a_phone(generated: tuple[Path, str, dict[str, Any]], tmp_path: Path) -> None:
     """Every plot is drawn within the screen's width, and nothing is asked of the network."""
-    assert CHROMIUM is not None
     page = (generated[0] / "page.html").read_text()
     (tmp_path / "page.html").write_text(page.replace("</body>", PROBE + "</body>"))
     frame = tmp_path / "frame.html"  # a headless window is never narrower than 500 pixels; a frame may be
     frame.write_text('<iframe src="page.html" style="width:390px;height:900px;border:0"></iframe>' + LISTENER)
-    done = subprocess.run(  # noqa: S603 - a browser on our own page
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=8000",
-            "--window-size=1400,1000",
-            "--dump-dom",
-            frame.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert 'data-seen="plots 3, requests 0, beyond 0"' in done.stdout
+    dom = dom_of(frame, "--window-size=1400,1000")
+    assert 'data-seen="plots 3, requests 0, beyond 0"' in dom
 
 
 PROBE = """<script>
