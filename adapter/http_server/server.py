@@ -39,7 +39,8 @@ class HttpServer:
         self._current_context = current_context
         self._shared: Shared | None = None
         self._listener: socket.socket | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._sweeper: asyncio.Task[None] | None = None
+        self._paused: asyncio.TimerHandle | None = None  # accepting, while no file descriptor is left
         self._handshakes: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._open: set[Connection] = set()
         self._evicted: set[Connection] = set()  # of those open: closed, and not yet told of it
@@ -67,19 +68,20 @@ class HttpServer:
         self._listener = await _listen(loop, host, port, reuse_port)
         if ssl_context is not None:
             offer_http(ssl_context, self._current_context)
-        self._tasks = [
-            loop.create_task(self._accept(self._listener, self._shared, ssl_context)),
-            loop.create_task(self._sweep_regularly()),
-        ]
+        self._sweeper = loop.create_task(self._sweep_regularly())
+        self._resume(self._listener, self._shared, ssl_context)
         return int(self._listener.getsockname()[1])
 
     async def close(self, grace_seconds: float = 5.0) -> None:
         """Stop accepting, close who is idle, let answers under way finish for grace_seconds, then end the rest."""
-        await _cancel(self._tasks)
-        if self._listener is not None:
-            self._listener.close()
-        if self._shared is None:
+        if self._listener is None or self._shared is None or self._sweeper is None:
             return
+        if self._paused is not None:
+            self._paused.cancel()
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        self._listener = None
+        self._sweeper.cancel()
         self._shared.draining = True
         await _cancel(self._handshakes)
         for connection in tuple(self._open):
@@ -89,6 +91,7 @@ class HttpServer:
         for connection in tuple(self._open):
             connection.abort()
         await self._until_none_open(grace_seconds=1.0)  # connections are told of it in the loop's next round
+        await asyncio.gather(self._sweeper, return_exceptions=True)
 
     def sweep(self, now: float) -> None:
         """Close whoever is overdue. now: seconds on the loop's clock."""
@@ -110,24 +113,33 @@ class HttpServer:
 
     # Accepting. asyncio's own servers neither count nor bound the connections that are still in a handshake.
 
-    async def _accept(self, listener: socket.socket, shared: Shared, context: ssl.SSLContext | None) -> None:
+    def _accept(self, listener: socket.socket, shared: Shared, context: ssl.SSLContext | None) -> None:
+        """The loop calls this when a connection waits: one at a time, so that a flood does not keep others waiting.
+
+        It is no task, for a task that ends between the kernel's answer and its own next step loses a socket.
+        """
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(listener)
-            except OSError as error:  # a client that is gone again, or no file descriptor is left
-                logger.warning("connection not accepted: %s", error)
-                self._make_room()
-                await asyncio.sleep(_NO_FILES_SECONDS)
-                continue
-            if len(self._handshakes) >= self._limits.max_handshakes:
-                oldest = next(iter(self._handshakes))
-                del self._handshakes[oldest]
-                oldest.cancel()
-            task = loop.create_task(self._greet(accepted, shared, context))
-            self._handshakes[task] = None
-            task.add_done_callback(lambda done: self._handshakes.pop(done, None))
-            await asyncio.sleep(0)  # a flood of connections must not keep the others waiting
+        try:
+            accepted, _ = listener.accept()
+        except (BlockingIOError, InterruptedError):  # the client is gone again
+            return
+        except OSError as error:  # the same, or no file descriptor is left
+            logger.warning("connection not accepted: %s", error)
+            self._make_room()
+            loop.remove_reader(listener)
+            self._paused = loop.call_later(_NO_FILES_SECONDS, self._resume, listener, shared, context)
+            return
+        accepted.setblocking(False)
+        if len(self._handshakes) >= self._limits.max_handshakes:
+            oldest = next(iter(self._handshakes))
+            del self._handshakes[oldest]
+            oldest.cancel()
+        task = loop.create_task(self._greet(accepted, shared, context))
+        self._handshakes[task] = None
+        task.add_done_callback(lambda done: self._handshakes.pop(done, None))
+
+    def _resume(self, listener: socket.socket, shared: Shared, context: ssl.SSLContext | None) -> None:
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener, shared, context)
 
     async def _greet(self, accepted: socket.socket, shared: Shared, context: ssl.SSLContext | None) -> None:
         try:

@@ -23,6 +23,7 @@ from typing import Any, Self
 
 import yaml
 from adapter_manifests import BASE, built, one, without_pod_network
+from api_service import api_service_path, is_available, wait_served
 from child_processes import Process, StartFailed, free_ports, log_tail
 from container import Mount, command_line, mounts_of
 from control_plane import ControlPlane
@@ -65,12 +66,18 @@ class Adapter:
         return replica
 
     def wait_available(self, *, timeout_seconds: float = 30.0) -> None:
-        """Until the API server has called every APIService with success."""
-        self._wait_looked(is_available, timeout_seconds)
+        """Until the API server serves every APIService."""
+        self._touch_service()
+        for name in self.api_services:
+            wait_served(self.plane.api, name, timeout_seconds=timeout_seconds)
 
     def wait_unavailable(self, *, timeout_seconds: float = 30.0) -> None:
         """Until the API server has called every APIService in vain."""
-        self._wait_looked(lambda seen: not is_available(seen), timeout_seconds)
+        self._touch_service()
+        for name in self.api_services:
+            self.plane.api.wait(
+                api_service_path(name), lambda seen: not is_available(seen), timeout_seconds=timeout_seconds
+            )
 
     def stop(self) -> None:
         """End what runs here; the applied objects stay."""
@@ -78,14 +85,11 @@ class Adapter:
             replica.kill()
         self.service.close()
 
-    def _wait_looked(self, until: Callable[[Object], bool], timeout_seconds: float) -> None:
+    def _touch_service(self) -> None:
         """In a cluster a pod that gets or ceases to be Ready changes the Service's endpoints, and that makes the API
         server look again; here the Service is touched instead."""
         touched = {"metadata": {"annotations": {"ready-replicas": str(sum(one.prober.ready for one in self.replicas))}}}
         self.plane.api.merge(self.plane.api.path_of(self._service), touched)
-        for name in self.api_services:
-            path = f"/apis/apiregistration.k8s.io/v1/apiservices/{name}"
-            self.plane.api.wait(path, until, timeout_seconds=timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -210,8 +214,3 @@ def configuration(text: str, port: int) -> str:
     settings["server"]["port"] = port
     settings["sources"][0]["scrape"]["intervalSeconds"] = 2
     return json.dumps(settings)  # which is YAML
-
-
-def is_available(api_service: Object) -> bool:
-    conditions = api_service.get("status", {}).get("conditions", [])
-    return any(entry["type"] == "Available" and entry["status"] == "True" for entry in conditions)

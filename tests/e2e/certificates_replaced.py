@@ -12,6 +12,7 @@ from typing import Any
 from adapter_in_cluster import Adapter
 from adapter_manifests import BASE
 from adapter_overlay import NAMESPACE, overlay
+from api_service import api_service_path
 from control_plane import ControlPlane
 from kube_api import ApiError, Object
 from pki import Authority
@@ -89,7 +90,7 @@ class CertManager:
         """The API server expects what the authority has signed."""
         bundle = {"spec": {"caBundle": _base64(self._authority.certificate.read_bytes())}}
         for name in api_services:
-            self._api.merge(f"/apis/apiregistration.k8s.io/v1/apiservices/{name}", bundle)
+            self._api.merge(api_service_path(name), bundle)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import base64
 import contextlib
 from typing import Self
 
-from adapter_in_cluster import is_available
+from api_service import api_service_path, wait_served
 from audit_log import AUDITED, read_audit_log
 from control_plane import Flags
 from decision_log import read_decision_log
@@ -76,8 +76,7 @@ class SyncRecorder:
 
     def _stands_before(self, api_services: list[str], serving: KeyPair) -> RecordingProxy:
         """Lead these APIServices, which all lead to one port, to a proxy before it."""
-        paths = [f"/apis/apiregistration.k8s.io/v1/apiservices/{name}" for name in api_services]
-        spec: Object = self._plane.api.get(paths[0])["spec"]
+        spec: Object = self._plane.api.get(api_service_path(api_services[0]))["spec"]
         proxy = RecordingProxy(
             serving,
             spec["service"]["port"],
@@ -85,9 +84,9 @@ class SyncRecorder:
             upstream_ca=base64.b64decode(spec["caBundle"]).decode(),
         )
         self._stack.callback(proxy.close)
-        for path in paths:
-            self._plane.api.merge(path, {"spec": {"service": {"port": proxy.port}}})
-            self._plane.api.wait(path, is_available)
+        for name in api_services:
+            self._plane.api.merge(api_service_path(name), {"spec": {"service": {"port": proxy.port}}})
+            wait_served(self._plane.api, name)
         return proxy
 
     def _adapters_certificate(self) -> KeyPair:

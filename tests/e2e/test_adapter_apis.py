@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from adapter_in_cluster import Adapter
+from api_service import api_service_path
 from kube_api import Api, ApiError, Object
 from model_servers import ModelServers
 
@@ -71,7 +72,7 @@ def test_the_api_server_trusts_the_adapter_by_the_ca_that_it_wrote(adapter: Adap
     api = adapter.plane.api
     secret = api.get("/api/v1/namespaces/leadtime-system/secrets/leadtime-adapter-serving")
     for name in adapter.api_services:
-        spec = api.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")["spec"]
+        spec = api.get(api_service_path(name))["spec"]
         assert spec["caBundle"] == secret["data"]["ca.crt"]
         assert not spec.get("insecureSkipTLSVerify")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from api_service import api_service_path, wait_served
 from control_plane import ControlPlane
 from kube_api import Api, ApiError, Object
 
@@ -124,7 +125,7 @@ class Adapter:
 
     async def bundle(self) -> bytes:
         """What the API server expects."""
-        service = await self.client.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{NAMES[2]}")
+        service = await self.client.get(api_service_path(NAMES[2]))
         return base64.b64decode(service["spec"]["caBundle"])
 
 
@@ -198,7 +199,7 @@ async def adapter(control_plane: ControlPlane) -> AsyncIterator[Adapter]:
         await client.close()
         for name in NAMES:
             with contextlib.suppress(ApiError):
-                await asyncio.to_thread(api.delete, f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")
+                await asyncio.to_thread(api.delete, api_service_path(name))
 
 
 async def until(true: Callable[[], bool], *, seconds: float = 30.0) -> None:
@@ -207,23 +208,14 @@ async def until(true: Callable[[], bool], *, seconds: float = 30.0) -> None:
             await asyncio.sleep(0.05)
 
 
-async def available(api: Api) -> None:
-    """Until the API server has found the aggregated API: certificate, name and discovery included."""
-
-    def is_available(service: Object) -> bool:
-        return any(one["status"] == "True" for one in service.get("status", {}).get("conditions", []))
-
-    for name in NAMES:
-        await asyncio.to_thread(api.wait, f"/apis/apiregistration.k8s.io/v1/apiservices/{name}", is_available)
-
-
 async def test_through_the_aggregator_users_keep_their_names_and_rights(adapter: Adapter) -> None:
     """The API server verifies our certificate by the CA that we published, and tells us who asks."""
     api = adapter.plane.api
     alice = {"kind": "User", "name": "alice", "apiGroup": "rbac.authorization.k8s.io"}
     rules: list[Object] = [{"apiGroups": ["external.metrics.k8s.io"], "resources": ["queue"], "verbs": ["list"]}]
     await asyncio.to_thread(api.apply, [role("queue", rules, "llm"), binding("queue", "Role", "queue", alice, "llm")])
-    await available(api)
+    for name in NAMES:
+        await asyncio.to_thread(wait_served, api, name)
     assert (adapter.certificate.fault, adapter.watch.fault, adapter.gate.faults) == ("", "", {})
     as_alice = adapter.plane.api_of("alice")
     seen = await asyncio.to_thread(as_alice.get, f"{EXTERNAL}/namespaces/llm/queue")

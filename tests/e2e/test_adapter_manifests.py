@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from adapter_manifests import built
+from api_service import api_service_path
 from control_plane import ControlPlane
 from kube_api import ApiError
 
@@ -35,7 +36,7 @@ def test_an_overlay_is_taken_without_an_unknown_field(plane: ControlPlane, folde
 
 def test_what_the_adapter_wrote_into_an_api_service_outlasts_another_apply(plane: ControlPlane) -> None:
     """caBundle is no field of the manifests, so that an upgrade does not cut the API server off."""
-    path = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.custom.metrics.k8s.io"
+    path = api_service_path("v1beta2.custom.metrics.k8s.io")
     plane.api.merge(path, {"spec": {"caBundle": "b3Vycw=="}})
     plane.api.apply(built(BASE))
     assert plane.api.get(path)["spec"]["caBundle"] == "b3Vycw=="

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from adapter_in_cluster import Adapter, Replica
+from api_service import api_service_path
 from kube_api import Api, Object
 from model_servers import ModelServers
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.e2e
 NAMESPACE = "replicated"
 PATH = f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{NAMESPACE}/pods/*/vllm:num_requests_waiting"
 SECRET = "/api/v1/namespaces/leadtime-system/secrets/leadtime-adapter-serving"  # noqa: S105
-API_SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta2.custom.metrics.k8s.io"
+API_SERVICE = api_service_path("v1beta2.custom.metrics.k8s.io")
 
 
 @pytest.fixture(scope="module")

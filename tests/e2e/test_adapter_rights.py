@@ -11,6 +11,7 @@ import pytest
 import urllib3
 from adapter_in_cluster import Adapter, Replica
 from adapter_manifests import BASE, as_base, built, one
+from api_service import api_service_path
 from control_plane import ControlPlane
 from kube_api import Api, Object
 
@@ -191,7 +192,7 @@ def metrics_reader(user: str) -> list[Object]:
 
 def directly(adapter: Adapter, replica: Replica) -> urllib3.HTTPSConnectionPool:
     """Past the API server, with the certificate verified as it verifies it."""
-    spec = adapter.plane.api.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{adapter.api_services[0]}")["spec"]
+    spec = adapter.plane.api.get(api_service_path(adapter.api_services[0]))["spec"]
     name = f"{spec['service']['name']}.{spec['service']['namespace']}.svc"
     authority = base64.b64decode(spec["caBundle"]).decode()
     context = ssl.create_default_context(cadata=authority)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from adapter_manifests import BASE
+from api_service import api_service_path
 from control_plane import ControlPlane
 from kube_api import Object
 from kubectl import kubectl
@@ -40,7 +41,7 @@ def api_service(name: str, namespace: str, service: str) -> Object:
 
 
 def spec_of(plane: ControlPlane, name: str) -> Object:
-    spec: Object = plane.api.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{name}")["spec"]
+    spec: Object = plane.api.get(api_service_path(name))["spec"]
     return spec
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import control_plane as control_plane_module
 import pytest
 import yaml
+from api_service import api_service_path, wait_served
 from child_processes import StartFailed, free_ports, listens
 from control_plane import ControlPlane
 from kube_api import Api, ApiError, Object
@@ -147,18 +148,12 @@ async def test_an_aggregated_api_on_the_loopback_is_called_by_the_front_proxy(co
         port = server.sockets[0].getsockname()[1]
         objects = [namespace("aggregated"), *control_plane.aggregated("echo.example.com/v1", "aggregated/echo", port)]
         await asyncio.to_thread(api.apply, objects)
-        path = "/apis/apiregistration.k8s.io/v1/apiservices/v1.echo.example.com"
-        await asyncio.to_thread(api.wait, path, is_available)
+        await asyncio.to_thread(wait_served, api, "v1.echo.example.com")
         admin = await asyncio.to_thread(api.get, "/apis/echo.example.com/v1")
-        await asyncio.to_thread(api.delete, path)
+        await asyncio.to_thread(api.delete, api_service_path("v1.echo.example.com"))
     assert admin["groupVersion"] == "echo.example.com/v1"
     assert {name for name, _ in heard} == {"front-proxy-client"}
     assert any(b"\r\nX-Remote-User: admin\r\n" in request for _, request in heard)
-
-
-def is_available(service: Object) -> bool:
-    conditions = service.get("status", {}).get("conditions", [])
-    return any(entry["type"] == "Available" and entry["status"] == "True" for entry in conditions)
 
 
 def test_a_deployment_gets_gpu_pods_that_are_ready_at_loopback_addresses(cluster: ControlPlane) -> None:

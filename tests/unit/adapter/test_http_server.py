@@ -1,7 +1,11 @@
 """The server under TLS: who is let in, who is thrown out, and how it stops."""
 
 import asyncio
+import contextlib
+import gc
+import os
 import resource
+import socket
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -262,6 +266,55 @@ async def test_closing_lets_answers_finish_and_ends_the_idle() -> None:
         assert server.open_connections == 0
         with pytest.raises(OSError, match=r"refused|Connect"):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("rounds", range(8))
+async def test_closing_loses_no_connection_that_just_came(rounds: int) -> None:
+    """However far the loop is with it; a socket that nobody closes is a ResourceWarning, which fails the test."""
+    server = HttpServer(who)
+    port = await server.start("127.0.0.1", 0, None)
+    await asyncio.sleep(0.01)
+    with socket.create_connection(("127.0.0.1", port), timeout=1.0) as client:
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await server.close(grace_seconds=0)
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.to_thread(client.recv, 1) == b""
+    del server
+    gc.collect()
+
+
+async def test_it_accepts_again_when_there_are_file_descriptors_again(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(who) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"nobody" in await reader.readuntil(b"nobody")
+        waiting = socket.socket()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 1, hard))
+        try:
+            held = _all_file_descriptors()
+            waiting.connect(("127.0.0.1", port))
+            await until(lambda: "connection not accepted" in caplog.text)
+        finally:
+            for one in held:
+                os.close(one)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        reader, other = await asyncio.open_connection(sock=waiting)
+        other.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert b"nobody" in await reader.readuntil(b"nobody")
+        other.close()
+        writer.close()
+
+
+def _all_file_descriptors() -> list[int]:
+    """Those that were free below the limit."""
+    held = []
+    with contextlib.suppress(OSError):
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    return held
 
 
 async def test_closing_waits_no_longer_than_its_grace() -> None:
