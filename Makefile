@@ -58,12 +58,13 @@ e2e: setup ## tests against a real control plane (needs Go; the first run builds
 	@$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile --no-loadscope-reorder $(E2E)
 
 lock: ## resolve the lock files anew (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --extra gke --extra otel --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
 	uv pip compile pyproject.toml --extra rivals --constraints requirements.lock --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-rivals.lock
-	uv pip compile requirements-adapter.in --constraints requirements.lock --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-header -o requirements-adapter.lock
+	for image in adapter controller; do \
+	  uv pip compile requirements-$$image.in --constraints requirements.lock --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header -o requirements-$$image.lock || exit $$?; done
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

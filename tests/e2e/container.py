@@ -1,8 +1,8 @@
 """A container without a container engine: its image, mounts, user and environment, in a mount namespace of its own.
 
-The image is what its Dockerfile's last stage would hold: the system's libraries, this interpreter with its packages,
-and the adapter's package alone, at the paths that they have here. All of it is read-only; the volumes are mounted
-where the pod's manifest says.
+The image is what its stage of the Dockerfile would hold: the system's libraries, this interpreter with its packages,
+and those of the project's own that the stage copies, at the paths that they have here. All of it is read-only; the
+volumes are mounted where the pod's manifest says.
 
 As root, which CI is, the process gets the user and the groups of the pod's securityContext. Without root the mount
 namespace belongs to a user namespace, which has nobody but the caller: then the process stays the caller.
@@ -23,10 +23,8 @@ from pathlib import Path
 from binaries import Unavailable
 from kube_api import Object
 
-import adapter
-
-PACKAGE = Path(adapter.__file__).parent
-DOCKERFILE = PACKAGE.parent / "Dockerfile"
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "Dockerfile"
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
 _ETC = ("hosts", "ld.so.cache", "nsswitch.conf", "passwd", "ssl")
 _TMPFS_BYTES = 64 * 1024 * 1024
@@ -40,17 +38,18 @@ class Mount:
     path: str
     folder: Path | None = None
     size_bytes: int = 0
+    writable: bool = False
 
 
 def mounts_of(container: Object, pod: Object, folders: Mapping[str, Path]) -> Iterator[Mount]:
-    """A container's volumeMounts. folders: the volumes that have a content, by name; an emptyDir is made anew."""
+    """A container's volumeMounts. folders: of volumes, by name; an emptyDir without one is made anew, in memory."""
     volumes = {volume["name"]: volume for volume in pod.get("volumes", ())}
     for mount in container.get("volumeMounts", ()):
         volume = volumes[mount["name"]]
-        if "emptyDir" in volume:
+        if "emptyDir" in volume and mount["name"] not in folders:
             yield Mount(mount["mountPath"], size_bytes=_bytes(volume["emptyDir"].get("sizeLimit")))
         else:
-            yield Mount(mount["mountPath"], folders[mount["name"]])
+            yield Mount(mount["mountPath"], folders[mount["name"]], writable="emptyDir" in volume)
 
 
 def command_line(
@@ -60,31 +59,58 @@ def command_line(
 
     environment: beside the image's and the manifest's own. Raises Unavailable where no mount namespace is to be had.
     """
-    own = {one["name"]: one["value"] for one in container.get("env", ())}
-    variables = {**image_environment(), **own, **environment}
-    script = "\n".join([*_root_file_system(root, mounts), _start(container, pod, variables, root)])
+    image = Image.of(container)
+    own = {one["name"]: one["value"] for one in container.get("env", ()) if "value" in one}
+    variables = {**image.environment(), **own, **environment}
+    script = "\n".join(
+        [*_root_file_system(root, mounts, image.packages()), _start(container, pod, image, variables, root)]
+    )
     return [*_unshare(), "sh", "-euc", script]
 
 
-def image_environment() -> dict[str, str]:
-    """ENV of the Dockerfile's last stage, with this interpreter's PATH."""
-    variables: dict[str, str] = {}
-    for line in _last_stage():
-        if line.startswith("ENV "):
-            variables |= dict(word.split("=", 1) for word in shlex.split(line)[1:])
-    return variables | {"PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin"}
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A stage of the Dockerfile that is an image."""
+
+    stage: str
+
+    @classmethod
+    def of(cls, container: Object) -> "Image":
+        """leadtime-adapter:0.1.0 is the stage adapter."""
+        return cls(container["image"].rpartition("/")[2].partition(":")[0].removeprefix("leadtime-"))
+
+    def environment(self) -> dict[str, str]:
+        """Its ENV and that of the stages below, with this interpreter's PATH."""
+        variables: dict[str, str] = {}
+        for line in self._lines():
+            if line.startswith("ENV "):
+                variables |= dict(word.split("=", 1) for word in shlex.split(line)[1:])
+        return variables | {"PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin"}
+
+    def entry_point(self) -> list[str]:
+        (line,) = (line for line in self._lines() if line.startswith("ENTRYPOINT "))
+        words: list[str] = json.loads(line.removeprefix("ENTRYPOINT "))
+        return words
+
+    def packages(self) -> list[Path]:
+        """The project's own."""
+        (copied,) = (line for line in self._lines() if line.startswith("COPY --from="))
+        built = Image(copied.removeprefix("COPY --from=").split()[0])
+        folders = [ROOT / line.split()[1] for line in built._lines() if line.startswith("COPY ")]
+        return [folder for folder in folders if folder.is_dir()]
+
+    def _lines(self) -> list[str]:
+        """Of the stage and of those that it stands on, the lowest first."""
+        text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text())
+        head, _, rest = next(
+            one.partition("\n") for one in re.split(r"^FROM ", text, flags=re.M) if _named(one) == self.stage
+        )
+        below = head.split()[0]
+        return (Image(below)._lines() if not below.startswith("$") else []) + rest.splitlines()
 
 
-def entry_point() -> list[str]:
-    (line,) = (line for line in _last_stage() if line.startswith("ENTRYPOINT "))
-    words: list[str] = json.loads(line.removeprefix("ENTRYPOINT "))
-    return words
-
-
-def _last_stage() -> list[str]:
-    lines = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text()).splitlines()
-    last = max(index for index, line in enumerate(lines) if line.startswith("FROM "))
-    return lines[last:]
+def _named(stage: str) -> str:
+    return stage.partition("\n")[0].rpartition(" AS ")[2]
 
 
 @cache
@@ -101,7 +127,7 @@ def _unshare() -> tuple[str, ...]:
     return command
 
 
-def _root_file_system(root: Path, mounts: Sequence[Mount]) -> Iterator[str]:
+def _root_file_system(root: Path, mounts: Sequence[Mount], packages: Sequence[Path]) -> Iterator[str]:
     """Shell lines that mount it."""
     yield f"mount -t tmpfs -o mode=755,size={_TMPFS_BYTES} tmpfs {_quoted(root)}"
     for path in _SYSTEM:
@@ -117,27 +143,27 @@ def _root_file_system(root: Path, mounts: Sequence[Mount]) -> Iterator[str]:
         yield f"mount --rbind {path} {_quoted(f'{root}{path}')}"
     for one in mounts:
         if one.folder is not None:
-            yield from _bound(root, one.path, one.folder)
+            yield from _bound(root, one.path, one.folder, "rw" if one.writable else "ro")
         else:
             at = _quoted(f"{root}{one.path}")
             yield f"mkdir -p {at}"
             yield f"mount -t tmpfs -o mode=777,size={one.size_bytes or _TMPFS_BYTES} tmpfs {at}"
     # After the volumes: a checkout under /tmp must not be hidden by the container's own /tmp.
-    image = {Path(sys.base_prefix), Path(sys.prefix), PACKAGE}
-    for folder in sorted(one for one in image if not one.is_relative_to("/usr")):
+    held = {Path(sys.base_prefix), Path(sys.prefix), *packages}
+    for folder in sorted(one for one in held if not one.is_relative_to("/usr")):
         yield from _bound(root, str(folder), folder)
     yield f"mount -o remount,bind,ro {_quoted(root)}"
 
 
-def _bound(root: Path, path: str, source: Path) -> Iterator[str]:
+def _bound(root: Path, path: str, source: Path, access: str = "ro") -> Iterator[str]:
     at = _quoted(f"{root}{path}")
     yield f"mkdir -p {at}" if source.is_dir() else f"mkdir -p $(dirname {at}); touch {at}"
-    yield f"mount -o bind,ro {_quoted(source.resolve())} {at}"
+    yield f"mount -o bind,{access} {_quoted(source.resolve())} {at}"
 
 
-def _start(container: Object, pod: Object, variables: Mapping[str, str], root: Path) -> str:
+def _start(container: Object, pod: Object, image: Image, variables: Mapping[str, str], root: Path) -> str:
     """The line that becomes the container's process: no shell stays in between, so signals are its own."""
-    arguments = container.get("command", entry_point()) + container.get("args", [])
+    arguments = container.get("command", image.entry_point()) + container.get("args", [])
     rights = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
     security = {**pod.get("securityContext", {}), **container.get("securityContext", {})}
     if os.geteuid() == 0:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from adapter_in_cluster import Adapter, Replica
+from adapter_in_cluster import Adapter
 from api_service import api_service_path
 from kube_api import Api, Object
 from model_servers import ModelServers
+from pod_process import PodProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -34,7 +35,7 @@ def served(adapter: Adapter) -> Iterator[None]:
 
 
 @pytest.fixture
-def pair(adapter: Adapter, served: None) -> Iterator[tuple[Replica, Replica]]:  # noqa: ARG001
+def pair(adapter: Adapter, served: None) -> Iterator[tuple[PodProcess, PodProcess]]:  # noqa: ARG001
     """A second replica beside the one that runs; one is left."""
     (first,) = adapter.replicas
     second = adapter.start_replica()
@@ -78,7 +79,7 @@ def reads(api: Api) -> Iterator[list[tuple[int, bytes]]]:
 
 
 def test_replicas_share_one_secret_and_show_the_same_certificate(
-    adapter: Adapter, pair: tuple[Replica, Replica]
+    adapter: Adapter, pair: tuple[PodProcess, PodProcess]
 ) -> None:
     """The second takes what the first has made, so the API server believes either."""
     api = adapter.plane.api
@@ -88,7 +89,7 @@ def test_replicas_share_one_secret_and_show_the_same_certificate(
     assert api.get(SECRET)["metadata"]["namespace"] == "leadtime-system"
 
 
-def test_one_that_is_killed_fails_no_read(adapter: Adapter, pair: tuple[Replica, Replica]) -> None:
+def test_one_that_is_killed_fails_no_read(adapter: Adapter, pair: tuple[PodProcess, PodProcess]) -> None:
     """As by the OOM killer: no warning, connections cut; its Service leaves it out as soon as the kubelet sees it."""
     before = shared(adapter.plane.api)
     with reads(adapter.plane.api) as failures:
@@ -99,7 +100,9 @@ def test_one_that_is_killed_fails_no_read(adapter: Adapter, pair: tuple[Replica,
     assert shared(adapter.plane.api) == before
 
 
-def test_one_that_is_deleted_fails_no_read_and_ends_cleanly(adapter: Adapter, pair: tuple[Replica, Replica]) -> None:
+def test_one_that_is_deleted_fails_no_read_and_ends_cleanly(
+    adapter: Adapter, pair: tuple[PodProcess, PodProcess]
+) -> None:
     """As in a roll-out: no endpoint any more, preStop, SIGTERM, and gone within the grace period."""
     with reads(adapter.plane.api) as failures:
         assert pair[1].terminate() == 0
@@ -107,7 +110,7 @@ def test_one_that_is_deleted_fails_no_read_and_ends_cleanly(adapter: Adapter, pa
 
 
 def test_a_restarted_one_is_ready_only_with_values_and_keeps_the_certificate(
-    adapter: Adapter, pair: tuple[Replica, Replica]
+    adapter: Adapter, pair: tuple[PodProcess, PodProcess]
 ) -> None:
     """Ready means that its first answer is a value: a restart is never seen as "no metrics"."""
     api = adapter.plane.api
@@ -117,6 +120,7 @@ def test_a_restarted_one_is_ready_only_with_values_and_keeps_the_certificate(
     pair[0].start()
     pair[0].wait_logged("listening")
     pair[0].wait_ready()
+    adapter.wait_available()  # the API server may have looked in between
     with reads(api) as failures:
         time.sleep(2.0)
     assert failures == []

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 import urllib3
-from adapter_in_cluster import Adapter, Replica
+from adapter_in_cluster import Adapter
 from adapter_manifests import BASE, as_base, built, one
 from api_service import api_service_path
 from control_plane import ControlPlane
 from kube_api import Api, Object
+from pod_process import PodProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -190,7 +191,7 @@ def metrics_reader(user: str) -> list[Object]:
     return [named | {"kind": "ClusterRole", "rules": rules}, named | binding]
 
 
-def directly(adapter: Adapter, replica: Replica) -> urllib3.HTTPSConnectionPool:
+def directly(adapter: Adapter, replica: PodProcess) -> urllib3.HTTPSConnectionPool:
     """Past the API server, with the certificate verified as it verifies it."""
     spec = adapter.plane.api.get(api_service_path(adapter.api_services[0]))["spec"]
     name = f"{spec['service']['name']}.{spec['service']['namespace']}.svc"

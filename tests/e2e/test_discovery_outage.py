@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from adapter_in_cluster import Adapter, Replica
+from adapter_in_cluster import Adapter
 from discovery import freshness
 from kubectl import columns, kubectl, shown
+from pod_process import PodProcess
 
 pytestmark = pytest.mark.e2e
 
@@ -21,23 +22,23 @@ SLOWER_AT_MOST = 5.0  # times; an API server that waited for us would do so for 
 AT_LEAST_SECONDS = 0.2  # of what is compared with: a busy machine's kubectl
 
 
-def hang(replica: Replica) -> None:
+def hang(replica: PodProcess) -> None:
     """It takes connections, and never answers."""
     os.kill(replica.process.pid, signal.SIGSTOP)
 
 
-def unhang(replica: Replica) -> None:
+def unhang(replica: PodProcess) -> None:
     os.kill(replica.process.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
     ("take", "give_back"),
-    [pytest.param(hang, unhang, id="hung"), pytest.param(Replica.kill, Replica.start, id="gone")],
+    [pytest.param(hang, unhang, id="hung"), pytest.param(PodProcess.kill, PodProcess.start, id="gone")],
 )
 def test_discovery_of_others_is_as_before(
     adapter: Adapter,
-    take: Callable[[Replica], None],
-    give_back: Callable[[Replica], None],
+    take: Callable[[PodProcess], None],
+    give_back: Callable[[PodProcess], None],
     record_property: Callable[[str, str], None],
     request: pytest.FixtureRequest,
 ) -> None:

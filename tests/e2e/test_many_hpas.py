@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adapter_in_cluster import Replica
 from control_plane import Flags
 from hpa_fleet import KINDS, HpaFleet
+from pod_process import PodProcess
 from scenario import World, start_world
 from sync_window import Figures, SyncWindow
 
@@ -132,7 +132,7 @@ def test_while_the_service_still_leads_to_a_dead_replica_hpas_hold_and_recover(
     assert fleet.hpas.desired_replicas == fleet.right_size
 
 
-def start_again(replica: Replica) -> None:
+def start_again(replica: PodProcess) -> None:
     replica.kill()  # ends its probes
     replica.start()
     replica.wait_ready(timeout_seconds=60)

@@ -11,9 +11,10 @@ import yaml
 from adapter.configuration_file import parse_configuration
 from adapter.names.resolve import NameIndex
 from adapter.rules.watcher import check
-from adapter.settings import AdapterSettings, SourceSettings
+from adapter.settings import AdapterSettings
 from adapter.sources.catalogue import RULES
 from adapter.sources.rule import Rule
+from adapter.sources.settings import SourceSettings
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "adapter.md").read_text(encoding="utf-8")

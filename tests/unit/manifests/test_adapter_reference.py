@@ -51,6 +51,7 @@ TITLES = {  # class -> where it stands in a file, in the order of the page
     "RateSection": "`rules[].rate`",
     "RatioSection": "`rules[].ratio`",
     "QuantileSection": "`rules[].quantile`",
+    "ShareSection": "`rules[].share`",
     "TotalSection": "`rules[].total`",
     "WhenStaleSection": "`rules[].whenStale`, `rules[].whenStaleSummed`",
     "ObjectSection": "`rules[].objects[]`",
