@@ -25,13 +25,14 @@ from adapter.pod_pages import PodPages
 from adapter.rules.watcher import RulesWatcher
 from adapter.rules_in_use import RulesInUse, discovery_of
 from adapter.security import Security, make_security
-from adapter.settings import AdapterSettings, CrossNamespace, SourceSettings
+from adapter.settings import AdapterSettings, CrossNamespace
 from adapter.source_status import SourceStatus
 from adapter.sources.kubernetes.client import KubeClient
 from adapter.sources.kubernetes.configuration import BadKubeconfig
 from adapter.sources.kubernetes.discovery import KubernetesDiscovery
 from adapter.sources.kubernetes.settings import KubernetesSettings
 from adapter.sources.schedule import SourceLoop
+from adapter.sources.settings import SourceSettings
 from adapter.sources.source import Source
 from adapter.store import Store
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from adapter.errors import BadInput
-from adapter.rules.faults import first_fault
-from adapter.rules.located import BadYaml, Located, read_yaml
 from adapter.settings import AdapterSettings
+from adapter.sources.faults import first_fault
+from adapter.sources.located import BadYaml, Located, read_yaml
 
 
 def read_configuration(path: Path) -> AdapterSettings:

@@ -6,8 +6,8 @@ import aiohttp
 
 from adapter.errors import BadInput
 from adapter.inventory import Inventory
-from adapter.settings import SourceSettings
 from adapter.sources.scrape_source import ScrapeSource
+from adapter.sources.settings import SourceSettings
 from adapter.sources.source import Source
 
 

@@ -1,23 +1,18 @@
 """The configuration file of the adapter: one section for each of its parts."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from adapter.auth.settings import AuthenticationSettings, AuthorizationSettings, ServingCertificateSettings
 from adapter.errors import BadInput
 from adapter.http_server.limits import HttpLimits
 from adapter.names.on_demand import OnDemandSettings
 from adapter.pass_through.settings import PassThroughSettings
-from adapter.sources.cloud_monitoring.settings import CloudMonitoringSettings
 from adapter.sources.kubernetes.settings import KubernetesSettings
-from adapter.sources.prometheus.settings import PrometheusSettings
-from adapter.sources.scrape_settings import ScrapeSettings
 from adapter.sources.section import Section
-
-_LAGS_SECONDS = {"scrape": 0.0, "prometheus": 60.0, "cloudMonitoring": 240.0}
-_Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$")]
+from adapter.sources.settings import SCRAPE_ONLY, Sources
 
 
 class ServerSettings(Section):
@@ -44,58 +39,6 @@ class DiscoverySettings(Section):
         if self.kubernetes is not None and self.targets_file is not None:
             raise BadInput(": kubernetes and targetsFile are both given, must be one; remove the other")
         return self
-
-
-class SourceSettings(Section):
-    """One source of metrics: exactly one of scrape, prometheus and cloudMonitoring."""
-
-    name: _Name | None = None
-    """What rules, reports and metrics call it; unique. Default: the kind."""
-    scrape: ScrapeSettings | None = None
-    prometheus: PrometheusSettings | None = None
-    cloud_monitoring: CloudMonitoringSettings | None = None
-    lag_seconds: float | None = Field(None, ge=0.0, le=3600.0)
-    """How old its samples may be when they arrive, 0 to 3600, on top of a rule's maxAgeSeconds. Default: 0 for
-    scrape; 60 for prometheus, its own default scrape interval; 240 for cloudMonitoring, which shows GKE's metrics
-    up to that late."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        given = [kind for kind in _LAGS_SECONDS if self._of(kind) is not None]
-        if len(given) != 1:
-            raise BadInput(
-                f": had {' and '.join(given) or 'no kind'}, must have exactly one of "
-                f"{', '.join(_LAGS_SECONDS)}; correct it (for defaults write `scrape: {{}}`)"
-            )
-        return self
-
-    @property
-    def kind(self) -> str:
-        return next(kind for kind in _LAGS_SECONDS if self._of(kind) is not None)
-
-    @property
-    def named(self) -> str:
-        """The name, or what stands for it."""
-        return self.name or self.kind
-
-    @property
-    def lag(self) -> float:
-        """Seconds."""
-        return _LAGS_SECONDS[self.kind] if self.lag_seconds is None else self.lag_seconds
-
-    @property
-    def interval_seconds(self) -> float:
-        """From one collection to the next."""
-        section = self.scrape or self.prometheus or self.cloud_monitoring
-        assert section is not None
-        return section.interval_seconds
-
-    def _of(self, kind: str) -> object:
-        return {
-            "scrape": self.scrape,
-            "prometheus": self.prometheus,
-            "cloudMonitoring": self.cloud_monitoring,
-        }[kind]
 
 
 class CrossNamespace(Section):
@@ -136,7 +79,7 @@ class AdapterSettings(Section):
     authentication: AuthenticationSettings = Field(default_factory=lambda: AuthenticationSettings.model_validate({}))
     authorization: AuthorizationSettings = AuthorizationSettings()
     discovery: DiscoverySettings = DiscoverySettings()
-    sources: tuple[SourceSettings, ...] = Field((SourceSettings(scrape=ScrapeSettings()),), max_length=20)
+    sources: Sources = SCRAPE_ONLY
     """In order of priority. Default: pods are scraped, nothing else is needed."""
     failback_seconds: float = Field(60.0, ge=0.0, le=3600.0)
     """Seconds for which a better source must have been good before it is returned to, 0 to 3600. A minute: four
@@ -150,14 +93,3 @@ class AdapterSettings(Section):
     """Another external-metrics server, for names that are not ours."""
     place: PlaceSettings = PlaceSettings()
     """Default: what the first cloudMonitoring source says."""
-
-    @field_validator("sources")
-    @classmethod
-    def _names_are_unique(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
-        if not sources:
-            raise BadInput(": had none, must have at least one; leave it out to scrape pods")
-        names = [source.named for source in sources]
-        for name in names:
-            if names.count(name) > 1:
-                raise BadInput(f": name {name!r} was there twice, must be once; give one entry another `name`")
-        return sources

@@ -1,5 +1,6 @@
 """The controller's only view of time."""
 
+import time
 from typing import Protocol
 
 
@@ -7,3 +8,10 @@ class Clock(Protocol):
     def now_ns(self) -> int:
         """Unix ns."""
         ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()

@@ -3,17 +3,16 @@
 from typing import Any
 
 from autoscaler.clock import Clock
-from autoscaler.cluster import Cluster, Key
+from autoscaler.cluster import Cluster, Done, Key, Seen
 from policies.decision import Decision
 from policies.policy import Running
 
 
-async def reconcile(key: Key, *, cluster: Cluster, running: Running[Any, Any], clock: Clock) -> Decision:
+async def reconcile(key: Key, *, cluster: Cluster[Seen, Done], running: Running[Any, Any], clock: Clock) -> Decision:
     """Scale one target by one policy. Can be ended between any two lines and run again."""
     now_ns = clock.now_ns()  # the step's only clock read
-    snapshot = await cluster.observe(key, running.policy.queries)
-    decision = running.step(snapshot, now_ns)
-    if decision.desired_replicas != snapshot.replicas:
-        await cluster.scale(key, decision)
-    await cluster.report(key, decision)
+    seen = await cluster.observe(key, running.policy.queries, now_ns)
+    decision = running.step(seen.snapshot, now_ns)
+    done = await cluster.act(key, seen, decision, now_ns)
+    await cluster.report(key, seen, decision, done)
     return decision

@@ -6,13 +6,18 @@ import typer
 
 import adapter.errors
 from adapter.cli import app as adapter_commands
+from autoscaler.cli import app as controller_commands
 from leadtime.backtest import backtest_command
 from leadtime.compare import compare_command
 from leadtime.conformance import app as conformance_commands
 from leadtime.demo import command as demo
+from leadtime.doctor.command import doctor_command
+from leadtime.explain_autoscaler import explain_command
 from leadtime.fit import fit_command
 from leadtime.frontier import frontier_command
+from leadtime.init.command import init_command
 from leadtime.policies import policies
+from leadtime.replay import replay_command
 from leadtime.simulate import simulate_command
 from leadtime.sweep import sweep_command
 from leadtime.validate import validate_command
@@ -35,7 +40,12 @@ app.command("whatif")(whatif_command)
 app.command("fit")(fit_command)
 app.command("validate")(validate_command)
 app.command("policies")(policies)
+app.command("init")(init_command)
+app.command("doctor")(doctor_command)
+app.command("explain")(explain_command)
+app.command("replay")(replay_command)
 app.add_typer(adapter_commands, name="adapter")
+app.add_typer(controller_commands, name="controller")
 app.add_typer(conformance_commands, name="conformance")
 
 

@@ -114,12 +114,15 @@ class Snapshot:
     replicas: spec.replicas of the scale subresource (asked for).
     status_replicas: status.replicas (pods that exist); None means the same as `replicas`.
     observations: one answer per query that the policy listed; a query that is absent was not asked.
+    lead_time_seconds: what was learned of this workload's lead time outside of the policy, for the step that it would
+        take now; None: the policy learns from the pods itself.
     """
 
     replicas: int
     status_replicas: int | None = None
     pods: tuple[Pod, ...] = ()
     observations: Mapping[MetricQuery, Observation] = field(default_factory=dict)
+    lead_time_seconds: float | None = None
 
     @property
     def ready_replicas(self) -> int:

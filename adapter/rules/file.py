@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from adapter.rules.faults import BadRules, first_fault
-from adapter.rules.located import BadYaml, read_yaml
+from adapter.rules.faults import BadRules
 from adapter.rules.schema import RulesDocument
+from adapter.sources.faults import first_fault
+from adapter.sources.located import BadYaml, read_yaml
 from adapter.sources.rule import Rule
 
 

@@ -24,6 +24,7 @@ from adapter.sources.rule import (
     Ratio,
     Reducer,
     Rule,
+    Share,
     Total,
     Value,
     WhenStale,
@@ -36,7 +37,7 @@ _RESOURCE = re.compile(r"[a-z][a-z0-9]*(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,254}")
 _NAMESPACE = re.compile(r"\*|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
-FORMS = ("latest", "rate", "ratio", "quantile", "total")
+FORMS = ("latest", "rate", "ratio", "quantile", "share", "total")
 
 
 def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
@@ -99,6 +100,16 @@ class QuantileSection(Section):
     """0..1, exclusive; 0.95 is p95. Of 0 and 1 a histogram knows only the bucket's edge."""
     window_seconds: WindowSeconds = 120
     """Seconds. 120 by default: a p95 needs twenty observations before its rank lies below the slowest."""
+
+
+class ShareSection(Section):
+    """The share (0..1) of a histogram's observations above a bound: of requests, those that missed an SLO."""
+
+    histogram: SeriesNames
+    """Without `_bucket`."""
+    above: float = Field(ge=0.0, allow_inf_nan=False)
+    """The bound, in the histogram's unit: seconds for a latency. Exact at a bucket's edge, linear in between."""
+    window_seconds: WindowSeconds = 60
 
 
 class TotalSection(Section):
@@ -181,6 +192,7 @@ class RuleSection(Section):
     rate: RateSection | None = None
     ratio: RatioSection | None = None
     quantile: QuantileSection | None = None
+    share: ShareSection | None = None
     total: TotalSection | None = None
 
     kind: Literal["gauge", "counter", "histogram", "untyped"] = "gauge"
@@ -264,6 +276,8 @@ class RuleSection(Section):
             return Ratio(self.ratio.numerator, self.ratio.denominator, self.ratio.window_seconds, self.ratio.idle)
         if self.quantile is not None:
             return Quantile(self.quantile.histogram, self.quantile.quantile, self.quantile.window_seconds)
+        if self.share is not None:
+            return Share(self.share.histogram, self.share.above, self.share.window_seconds)
         if self.total is not None:
             return Total(self.total.parts)
         return Latest((self.name,) if self.latest is None else self.latest.series)

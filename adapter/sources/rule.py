@@ -48,6 +48,17 @@ class Quantile:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """The share (0..1) of a histogram's observations within the window that lie above a bound, interpolated as PromQL's
+    histogram_fraction does. histogram: its names without `_bucket`, the current one first. above: 0 or more, in the
+    unit of an observation."""
+
+    histogram: tuple[str, ...]
+    above: float
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """The sum of the newest samples of several series of the same pod; without one of them there is no value.
 
@@ -57,7 +68,7 @@ class Total:
     parts: tuple[tuple[str, ...], ...]
 
 
-Value: TypeAlias = Latest | Rate | Ratio | Quantile | Total
+Value: TypeAlias = Latest | Rate | Ratio | Quantile | Share | Total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +161,7 @@ def series_names(value: Value) -> tuple[str, ...]:
             return series
         case Ratio(numerator, denominator):
             return numerator + denominator
-        case Quantile(histogram):
+        case Quantile(histogram) | Share(histogram):
             return tuple(f"{name}_bucket" for name in histogram)
         case Total(parts):
             return tuple(name for part in parts for name in part)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from autoscaler.cluster import Key
 from autoscaler.metrics_client import MetricsClient
@@ -11,6 +12,11 @@ from simulations.exporter import NAMESPACE
 from simulations.fleet import Fleet
 
 TARGET = Key(NAMESPACE, "vllm")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSeen:
+    snapshot: Snapshot
 
 
 class SimulatedCluster:
@@ -24,21 +30,24 @@ class SimulatedCluster:
     def now_ns(self) -> int:
         return self._fleet.now_ns
 
-    async def observe(self, key: Key, queries: Iterable[MetricQuery]) -> Snapshot:
+    async def observe(self, key: Key, queries: Iterable[MetricQuery], now_ns: int) -> FleetSeen:
+        assert now_ns == self._fleet.now_ns
         asked = tuple(queries)
         answers = await asyncio.gather(*(self._metrics.observe(key.namespace, query) for query in asked))
         pods = self._fleet.pod_list()
-        return Snapshot(
+        snapshot = Snapshot(
             replicas=self._fleet.replicas,
             status_replicas=sum(not pod.deleting for pod in pods),
             pods=pods,
             observations=dict(zip(asked, answers, strict=True)),
         )
+        return FleetSeen(snapshot)
 
-    async def scale(self, key: Key, decision: Decision) -> None:
+    async def act(self, key: Key, seen: FleetSeen, decision: Decision, now_ns: int) -> None:  # noqa: ARG002 - as Cluster
         assert key == TARGET
-        self._fleet.scale(decision.desired_replicas)
+        if decision.desired_replicas != seen.snapshot.replicas:
+            self._fleet.scale(decision.desired_replicas)
 
-    async def report(self, key: Key, decision: Decision) -> None:
+    async def report(self, key: Key, seen: FleetSeen, decision: Decision, done: None) -> None:  # noqa: ARG002 - as Cluster
         assert key == TARGET
         self._on_decision(decision)

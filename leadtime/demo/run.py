@@ -6,13 +6,15 @@
 Time stands still while pages are scraped and decisions are made, so the run depends on nothing but its scenario.
 """
 
-import ssl
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kubernetes.aio.client import Configuration
+
 from adapter.settings import AdapterSettings
+from adapter.sources.kubernetes.client import KubeClient
 from autoscaler.metrics_client import MetricsClient
 from autoscaler.reconcile import reconcile
 from leadtime.demo.adapter_link import AdapterLink
@@ -46,11 +48,11 @@ async def run_over_http(
         try:
             settings = _settings(folder, certificates, port, policy.scrape_seconds)
             link = await AdapterLink.start(settings, folder)
-            metrics = MetricsClient(f"https://127.0.0.1:{link.port}", _client_context(certificates))
+            api = KubeClient(_client_configuration(link.port, certificates))
             try:
-                await _loop(recorder, Running.start(policy), pages, link, metrics, on_sync)
+                await _loop(recorder, Running.start(policy), pages, link, MetricsClient(api), on_sync)
             finally:
-                await metrics.close()
+                await api.close()
                 await link.close()
         finally:
             await pages.close()
@@ -98,7 +100,9 @@ def _settings(folder: Path, certificates: Certificates, port: int, scrape_second
     )
 
 
-def _client_context(certificates: Certificates) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(certificates.ca))
-    context.load_cert_chain(certificates.client_cert, certificates.client_key)
-    return context
+def _client_configuration(port: int, certificates: Certificates) -> Configuration:
+    """The adapter itself in the API server's place, by the HPA's client certificate."""
+    configuration = Configuration(host=f"https://127.0.0.1:{port}")
+    configuration.ssl_ca_cert = str(certificates.ca)
+    configuration.cert_file, configuration.key_file = str(certificates.client_cert), str(certificates.client_key)
+    return configuration

@@ -18,9 +18,9 @@ selectPolicy; the numbers agree with the executor's own tests.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from policies.baselines import cron
+from policies import cron
 from policies.baselines.keda_executor import ExecutorSpec, request_scale
 from policies.baselines.keda_hpa import behavior_of_windows, generated_hpa
 from policies.baselines.keda_triggers import (
@@ -109,12 +109,7 @@ def keda_policy(spec: KedaSpec, name: str = "keda-scaledobject") -> Policy[KedaS
     for trigger in _prometheus_triggers(spec):
         if not (trigger.query and trigger.threshold >= 0.001):
             raise BadInput(f"trigger: was {str(trigger)!r}, must name a query and a threshold >= 0.001")
-    try:
-        ZoneInfo(spec.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadInput(
-            f"timeZone: was {spec.time_zone!r}, must be a name of the IANA database such as Europe/Berlin"
-        ) from None
+    cron.time_zone(spec.time_zone)
     for window in spec.cron_triggers:
         cron.parse(window.start)
         cron.parse(window.end)

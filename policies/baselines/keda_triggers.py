@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from policies.baselines import cron
+from policies import cron
 from policies.baselines.schedule import Window
 from policies.errors import BadInput
 from policies.hpa import MetricSpec

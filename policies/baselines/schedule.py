@@ -10,9 +10,9 @@ them is next); kept there for one window a trigger, and the HPA takes the maximu
 
 import math
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from policies.baselines import cron
+from policies import cron
 from policies.decision import Decision
 from policies.entry import PolicyEntry, parameter
 from policies.errors import BadInput
@@ -82,12 +82,7 @@ def schedule_policy(spec: ScheduleSpec, name: str = "schedule") -> Policy[Schedu
         )
     if not 0.0 <= spec.scale <= 1_000.0:
         raise BadInput(f"scale: was {spec.scale}, must be in [0, 1000]")
-    try:
-        ZoneInfo(spec.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadInput(
-            f"timeZone: was {spec.time_zone!r}, must be a name of the IANA database such as Europe/Berlin"
-        ) from None
+    cron.time_zone(spec.time_zone)
     for index, window in enumerate(spec.windows):
         if window.replicas < 0:
             raise BadInput(f"windows[{index}].replicas: was {window.replicas}, must be >= 0")

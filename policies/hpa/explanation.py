@@ -21,7 +21,7 @@ def explain(spec: HPASpec, proposal: Proposal) -> Decision:
     reason, why = proposal.outcome, _out_of_bounds(spec, proposal)
     metrics, normalized = proposal.metrics, proposal.normalized
     if metrics is not None:
-        _add_metric_numbers(numbers, spec, metrics)
+        numbers.update(metric_numbers(spec, metrics))
         reason, why = metrics.failed_reason, f"nothing can be done on {metrics.error}"
         if normalized is not None:
             numbers["unstabilized_replicas"] = normalized.unstabilized_replicas
@@ -45,7 +45,7 @@ def _computed(spec: HPASpec, metrics: MetricsResult, normalized: Normalized) -> 
     if metrics.winner is not None:
         count = metrics.counts[metrics.winner]
         if count is not None:
-            clauses.append(_usage(spec.metrics[metrics.winner], count))
+            clauses.append(usage_words(spec.metrics[metrics.winner], count))
     clauses.append(f"wants {normalized.unstabilized_replicas}")
     if normalized.stabilized_reason != "ReadyForNewScale":
         clauses.append(f"{normalized.stabilized_reason} at {normalized.stabilized_replicas}")
@@ -56,7 +56,8 @@ def _computed(spec: HPASpec, metrics: MetricsResult, normalized: Normalized) -> 
     return ", ".join(clauses)
 
 
-def _usage(metric: MetricSpec, count: ReplicaCount) -> str:
+def usage_words(metric: MetricSpec, count: ReplicaCount) -> str:
+    """One metric beside its target."""
     if count.utilization is not None:
         return f"{metric.name} utilization is {count.utilization} % (target {metric.average_utilization} %)"
     if metric.used_target == "Value" and metric.value_milli is not None:
@@ -70,7 +71,9 @@ def _plain(milli: int) -> str:
     return f"{milli / 1000:.12g}"
 
 
-def _add_metric_numbers(numbers: dict[str, float], spec: HPASpec, metrics: MetricsResult) -> None:
+def metric_numbers(spec: HPASpec, metrics: MetricsResult) -> dict[str, float]:
+    """Usage, target and proposal of each metric, as in a Decision; a failed one has its target only."""
+    numbers: dict[str, float] = {}
     seen: set[str] = set()
     for index, (metric, count) in enumerate(zip(spec.metrics, metrics.counts, strict=True), start=1):
         name = f"{metric.name}_{index}" if metric.name in seen else metric.name  # cpu twice: cpu and cpu_2
@@ -85,3 +88,4 @@ def _add_metric_numbers(numbers: dict[str, float], spec: HPASpec, metrics: Metri
                 numbers[f"{name}_usage_milli"] = count.usage_milli
         if count is not None:
             numbers[f"{name}_replicas"] = count.replicas
+    return numbers

@@ -26,7 +26,7 @@ _TARGETS: Mapping[str, tuple[str, ...]] = {
 
 def validate(spec: HPASpec) -> None:
     """Raise BadInput for the first field that the API server or the controller's flags would refuse."""
-    _check_options(spec.controller)
+    check_options(spec.controller)
     _check_bounds(spec)
     if not spec.metrics:
         raise BadInput("metrics: was empty, must hold at least one metric; add one")
@@ -53,7 +53,8 @@ def _check_bounds(spec: HPASpec) -> None:
         )
 
 
-def _check_options(options: ControllerOptions) -> None:
+def check_options(options: ControllerOptions) -> None:
+    """Raise BadInput for a flag that kube-controller-manager would refuse."""
     if not 0.0 <= options.tolerance < math.inf:
         raise BadInput(f"controller.tolerance: was {options.tolerance}, must be a finite number >= 0")
     for name, seconds in (

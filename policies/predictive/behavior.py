@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
-from policies.hpa import Behavior, HPASpec, HPAState, Recommendation
+from policies.hpa import Behavior, ControllerOptions, HPASpec, HPAState, Recommendation
 from policies.hpa.normalization import normalize
 from policies.hpa.scale_events import store_scale_event
+
+_UPSTREAM = ControllerOptions()
 
 
 def apply_behavior(
@@ -16,8 +18,11 @@ def apply_behavior(
     current_replicas: int,
     wanted_replicas: int,
     now_ns: int,
+    controller: ControllerOptions = _UPSTREAM,
 ) -> tuple[int, str, HPAState]:
     """(replicas to ask for, the HPA's reason, state), the write of the scale taken to succeed.
+
+    controller: gives the window of scale-down where the behavior leaves it out.
 
     Wanting the present count is a vote for it: for one window nothing smaller is asked for. As in the HPA, the
     first call counts the present scale as a recommendation, and a scale outside the bounds is put right at once.
@@ -28,7 +33,9 @@ def apply_behavior(
         desired = min(max(current_replicas, min_replicas), max_replicas)
         reason = "TooManyReplicas" if desired < current_replicas else "TooFewReplicas"
     else:
-        bounds = HPASpec(min_replicas=min_replicas, max_replicas=max_replicas, metrics=(), behavior=behavior)
+        bounds = HPASpec(
+            min_replicas=min_replicas, max_replicas=max_replicas, metrics=(), behavior=behavior, controller=controller
+        )
         normalized, state = normalize(
             bounds, state, current_replicas=current_replicas, desired_replicas=wanted_replicas, now_ns=now_ns
         )

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from policies.serving_counters import ServerCounters, growth, read_counters
 from policies.snapshot import NS_PER_SECOND, Snapshot
 
-_MIX_SECONDS = 600.0
+MIX_SECONDS = 600.0
 """Time constant of the mean request size: it drifts with the mix of users, far slower than the rate."""
 
 
@@ -55,10 +55,10 @@ def estimate(state: DemandState, snapshot: Snapshot) -> tuple[Demand | None, Dem
     if state.at_ns is not None and at_ns <= state.at_ns:
         return None, state
     if state.at_ns is None:
-        return None, DemandState(pods=now, at_ns=at_ns)
+        return None, replace(state, pods=now, at_ns=at_ns)
     seconds = (at_ns - state.at_ns) / NS_PER_SECOND
     grown = growth(state.pods, now)
-    fade = math.exp(-seconds / _MIX_SECONDS)
+    fade = math.exp(-seconds / MIX_SECONDS)
     state = DemandState(
         pods=now,
         at_ns=at_ns,

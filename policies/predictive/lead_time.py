@@ -1,5 +1,6 @@
 """How long it takes from asking for a pod to serving with it, learned from the pods themselves."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,9 @@ from policies.snapshot import NS_PER_SECOND, Snapshot
 _KEPT = 50
 _SHORTEST_SECONDS = 1.0
 """A pod that was Ready within a second of its creation was not waited for: it is no evidence."""
+
+_LONGEST_SECONDS = 86_400.0
+"""The load of a day ago says nothing of what is further ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +40,10 @@ def learn(seen: LeadTimes, snapshot: Snapshot) -> LeadTimes:
 def expected_seconds(seen: LeadTimes, prior_seconds: float, prior_weight: float = 3.0) -> float:
     """The mean lead time; the prior counts as `prior_weight` pods."""
     return (prior_weight * prior_seconds + sum(seen.seconds.values())) / (prior_weight + len(seen.seconds))
+
+
+def usable_seconds(given: float | None) -> float | None:
+    """A lead time that was learned elsewhere, in [1 s, a day]; None where it is no number or not positive."""
+    if given is None or not (math.isfinite(given) and given > 0):
+        return None
+    return min(max(given, _SHORTEST_SECONDS), _LONGEST_SECONDS)

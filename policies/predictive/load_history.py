@@ -36,6 +36,14 @@ class LoadHistory:
     days: tuple[F4, ...] = ()
     today: F4 = field(default_factory=lambda: np.empty(0, np.float32))
 
+    @classmethod
+    def of(cls, first: int, loads: F8) -> Self:
+        """Bins [first, first + len(loads)), of which the last KEPT_DAYS are kept; shape (len,)."""
+        kept = loads[-KEPT_DAYS * BINS_PER_DAY :].astype(np.float32)
+        full = len(kept) // BINS_PER_DAY * BINS_PER_DAY
+        days = tuple(kept[day : day + BINS_PER_DAY] for day in range(0, full, BINS_PER_DAY))
+        return cls(first=first + len(loads) - len(kept), days=days, today=kept[full:])
+
     def __len__(self) -> int:
         return len(self.days) * BINS_PER_DAY + len(self.today)
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,19 @@ needs_chromium = pytest.mark.skipif(
 
 def dom_of(page: Path, *arguments: str) -> str:
     """The page after 8 s of its own time. A profile is written beside it. arguments: further ones of the browser."""
+    return opened(page.as_uri(), page.with_name("profile"), *arguments).dom
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A page that was open for 8 s of its own time. console: what it wrote there, errors and refusals among it."""
+
+    dom: str
+    console: tuple[str, ...]
+
+
+def opened(url: str, profile: Path, *arguments: str) -> Opened:
+    """The page of an address. profile: a folder of the browser's own. Blocks; a server needs a thread of its own."""
     assert CHROMIUM is not None
     done = subprocess.run(  # noqa: S603 - a browser on our own page
         [
@@ -25,11 +39,12 @@ def dom_of(page: Path, *arguments: str) -> str:
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            f"--user-data-dir={page.with_name('profile')}",
+            "--enable-logging=stderr",
+            f"--user-data-dir={profile}",
             "--virtual-time-budget=8000",
             *arguments,
             "--dump-dom",
-            page.as_uri(),
+            url,
         ],
         capture_output=True,
         text=True,
@@ -37,4 +52,4 @@ def dom_of(page: Path, *arguments: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return Opened(done.stdout, tuple(line for line in done.stderr.splitlines() if ":CONSOLE" in line))

@@ -15,6 +15,7 @@ from adapter.sources.catalogue import (
     dcgm,
     gke,
     inference_gateway,
+    leadtime,
     nim,
     tgi,
     torchserve,
@@ -37,7 +38,7 @@ __all__ = [
     "find_any_case",
 ]
 
-_SYSTEMS = (vllm, dcgm, gke, triton, torchserve, nim, tgi, inference_gateway, applications)
+_SYSTEMS = (vllm, dcgm, gke, triton, torchserve, nim, tgi, inference_gateway, leadtime, applications)
 
 CATALOGUE: tuple[Metric, ...] = tuple(metric for system in _SYSTEMS for metric in system.METRICS)
 """Every metric, by system."""

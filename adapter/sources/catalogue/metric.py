@@ -7,7 +7,9 @@ from typing import Literal
 from adapter.sources.rule import Latest, ObjectLabel, Quantile, Rate, Reducer, Rule
 
 Kind = Literal["gauge", "counter", "histogram"]
-System = Literal["vllm", "dcgm", "gke", "triton", "torchserve", "nim", "tgi", "inference-gateway", "application"]
+System = Literal[
+    "vllm", "dcgm", "gke", "triton", "torchserve", "nim", "tgi", "inference-gateway", "leadtime", "application"
+]
 
 RATE_WINDOW_SECONDS = 60
 """Four samples at the default interval of 15 s, so that one lost scrape does not lose the rate. The Stackdriver adapter

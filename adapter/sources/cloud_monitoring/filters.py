@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from adapter.sources.rule import CloudQuery, Latest, Quantile, Rate, Ratio, Rule, Total
+from adapter.sources.rule import CloudQuery, Latest, Quantile, Rate, Ratio, Rule, Share, Total
 
 PROMETHEUS = "prometheus.googleapis.com/"
 ALIGNMENT_SECONDS = 60
@@ -72,7 +72,7 @@ class Aggregation:
 def operands_of(rule: Rule) -> tuple[Operand, ...]:
     """The rule's parts, each a query of its own; () for a rule that names nothing."""
     if rule.cloud is not None:
-        buckets: Field = "buckets" if isinstance(rule.value, Quantile) else "value"
+        buckets: Field = "buckets" if isinstance(rule.value, Quantile | Share) else "value"
         return (Operand((Series((rule.cloud.metric_type,), buckets),)),)
     match rule.value:
         case Latest(series) | Rate(series):
@@ -80,7 +80,7 @@ def operands_of(rule: Rule) -> tuple[Operand, ...]:
         case Ratio(numerator, denominator):
             kind = rule.kind if rule.kind == "histogram" else "counter"
             return _operand(numerator, kind), _operand(denominator, kind)
-        case Quantile(histogram):
+        case Quantile(histogram) | Share(histogram):
             return (Operand(tuple(Series((f"{PROMETHEUS}{name}/histogram",), "buckets") for name in histogram)),)
         case Total(parts):
             return tuple(_operand(part, rule.kind) for part in parts)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from adapter.sources.derive.promql import histogram_quantile
+from adapter.sources.derive.promql import histogram_quantile, share_above
 from adapter.sources.series import NS_PER_SECOND
 
 
@@ -67,3 +67,8 @@ def quantile_of(quantile: float, bounds: Sequence[float], increase: Increase) ->
     bounds: upper bounds of all buckets but the last, which has none.
     """
     return histogram_quantile(quantile, [*bounds, math.inf], increase.values)
+
+
+def share_of(above: float, bounds: Sequence[float], increase: Increase) -> float | None:
+    """The share (0..1) of the observations within the increase above a bound; None without observations."""
+    return share_above(above, [*bounds, math.inf], increase.values)

@@ -11,10 +11,10 @@ from adapter.sources.attribution import EXPORTER_NAMESPACES, may_speak_of
 from adapter.sources.cloud_monitoring.client import check_limit
 from adapter.sources.cloud_monitoring.filters import ALIGNMENT_SECONDS, is_reduced
 from adapter.sources.cloud_monitoring.messages import CloudSeries
-from adapter.sources.cloud_monitoring.points import increase_of, quantile_of
+from adapter.sources.cloud_monitoring.points import increase_of, quantile_of, share_of
 from adapter.sources.in_threads import unhurried
 from adapter.sources.pods import Pods
-from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total, series_names
+from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Share, Total, series_names
 from adapter.sources.series import PodKey, Series
 from adapter.sources.shared_gpus import why_not_attributable
 
@@ -138,7 +138,9 @@ def _is_idle_gpu(series: CloudSeries) -> bool:
     return "dcgm-exporter" in labels["pod"] or "dcgm" in series.resource_labels.get("job", "")
 
 
-def _single(rule: Rule, value: Latest | Rate | Quantile, labels: _Labels, one: CloudSeries, now_ns: int) -> Series:
+def _single(
+    rule: Rule, value: Latest | Rate | Quantile | Share, labels: _Labels, one: CloudSeries, now_ns: int
+) -> Series:
     """A value made of one series."""
     window = 0 if isinstance(value, Latest) else value.window_seconds
     if is_reduced(rule.cloud):
@@ -157,10 +159,14 @@ def _single(rule: Rule, value: Latest | Rate | Quantile, labels: _Labels, one: C
     at_ns = min(newest.end_ns, now_ns)
     if increase is None:
         return _series(labels, one, None, at_ns, window, f"needs two samples within {window} s", is_quiet=True)
-    if isinstance(value, Quantile):
-        quantile = quantile_of(value.quantile, one.bounds, increase)
-        why = "" if quantile is not None else f"no observations in {window} s"
-        return _series(labels, one, quantile, at_ns, window, why, is_quiet=quantile is None)
+    if isinstance(value, Quantile | Share):
+        found = (
+            quantile_of(value.quantile, one.bounds, increase)
+            if isinstance(value, Quantile)
+            else share_of(value.above, one.bounds, increase)
+        )
+        why = "" if found is not None else f"no observations in {window} s"
+        return _series(labels, one, found, at_ns, window, why, is_quiet=found is None)
     return _series(labels, one, increase.values[0] / increase.seconds, at_ns, window)
 
 

@@ -1,1 +1,1 @@
-"""Values of rules from the samples of pages: newest, rate, ratio, quantile, total."""
+"""Values of rules from the samples of pages: newest, rate, ratio, quantile, share, total."""

@@ -1,6 +1,6 @@
 """A rule's value as PromQL, for people: what is worked out of a pod's page."""
 
-from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Total, Value
+from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Share, Total, Value
 
 
 def describe(value: Value) -> str:
@@ -18,6 +18,9 @@ def describe(value: Value) -> str:
             return _either(
                 tuple(f"histogram_quantile({quantile:g}, rate({name}_bucket[{window_seconds}s]))" for name in histogram)
             )
+        case Share(histogram, above, window_seconds):
+            rates = (f"rate({name}_bucket[{window_seconds}s])" for name in histogram)
+            return _either(tuple(f"histogram_fraction({above:g}, +Inf, {rate})" for rate in rates))
         case Total(parts):
             return " + ".join(f"({_either(part)})" if len(part) > 1 else part[0] for part in parts)
 

@@ -1,10 +1,12 @@
-"""rate() and histogram_quantile() as Prometheus computes them, so that a value does not jump when its source changes.
+"""rate(), histogram_quantile() and histogram_fraction() as Prometheus computes them, so that a value does not jump when
+its source changes.
 
 Source: prometheus v3.4 (module v0.304.2), promql/functions.go extrapolatedRate and promql/quantile.go
-BucketQuantile. Ranges are left-open, as since Prometheus 3.0.
+BucketQuantile and BucketFraction. Ranges are left-open, as since Prometheus 3.0.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,6 +75,24 @@ def histogram_quantile(quantile: float, upper_bounds: Sequence[float], counts: S
         return upper if upper <= 0 else upper * (rank / (cumulative[0] or 1.0))  # 0 / 0 only at the quantile 0
     lower, below = upper_bounds[bucket - 1], cumulative[bucket - 1]
     return lower + (upper - lower) * ((rank - below) / (cumulative[bucket] - below))
+
+
+def share_above(bound: float, upper_bounds: Sequence[float], counts: Sequence[float]) -> float | None:
+    """The share (0..1) of a histogram's observations above a bound; None where it has none: PromQL's
+    histogram_fraction(bound, +Inf, ...).
+
+    bound: 0 or more. upper_bounds: ascending, distinct, the last +Inf. counts: cumulative, of the same length.
+    Within a bucket observations are taken to be spread evenly, in the lowest from 0 (as since prometheus/prometheus
+    pull request 17424; before, the answer there was NaN); in the highest all of them lie above.
+    """
+    if not upper_bounds or upper_bounds[-1] != math.inf or not counts[-1]:
+        return None
+    bucket = bisect_left(upper_bounds, bound)  # the one that holds the bound, or ends at it
+    lower, below = (upper_bounds[bucket - 1], counts[bucket - 1]) if bucket else (0.0, 0.0)
+    upper = upper_bounds[bucket]
+    within = 1.0 if bound >= upper else (bound - lower) / (upper - lower)
+    at_most = below + (counts[bucket] - below) * within
+    return (counts[-1] - min(at_most, counts[-1])) / counts[-1]
 
 
 def _monotonic(counts: Sequence[float]) -> list[float]:

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from adapter.sources.derive.history import CounterHistory
 from adapter.sources.derive.page import Page, Row
-from adapter.sources.derive.promql import histogram_quantile
-from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total, Value, series_names
+from adapter.sources.derive.promql import histogram_quantile, share_above
+from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Share, Total, Value, series_names
 from adapter.sources.series import NO_LABELS, NS_PER_SECOND, Series
 from adapter.sources.series_cache import LabelSet
 
@@ -16,7 +16,7 @@ _Labels: TypeAlias = tuple[LabelSet, str | None]
 
 
 class Histories:
-    """Of one page: (what, window) -> label set or series -> its samples. Quantiles of one histogram share theirs."""
+    """Of one page: (what, window) -> label set or series -> its samples. Values of one histogram share theirs."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[tuple[str, ...], int], dict[object, CounterHistory]] = {}
@@ -57,8 +57,8 @@ def series_of(rule: Rule, page: Page, histories: Histories) -> Iterator[Series]:
             return (_rate(rate, row, page, histories) for row in page.rows(rate.series))
         case Ratio():
             return _ratios(rule.value, page, histories)
-        case Quantile():
-            return _quantiles(rule.value, page, histories)
+        case Quantile() | Share():
+            return _of_histograms(rule.value, page, histories)
         case Total(parts):
             return _totals(parts, page)
 
@@ -113,18 +113,23 @@ def _ratios(rule: Ratio, page: Page, histories: Histories) -> Iterator[Series]:
         yield Series(above.labels, value, at_ns, above.owner.pod, rule.window_seconds, why=why, is_quiet=is_quiet)
 
 
-def _quantiles(rule: Quantile, page: Page, histories: Histories) -> Iterator[Series]:
+def _of_histograms(rule: Quantile | Share, page: Page, histories: Histories) -> Iterator[Series]:
     names = tuple(f"{name}_bucket" for name in rule.histogram)
     buckets: dict[LabelSet, dict[float, Row]] = {}
     for row in page.rows(names):
         if row.head.upper_bound is not None:
             buckets.setdefault(row.head.labels, {}).setdefault(row.head.upper_bound, row)
     for labels, rows in buckets.items():
-        yield _quantile(rule, names, labels, rows, page, histories)
+        yield _of_histogram(rule, names, labels, rows, page, histories)
 
 
-def _quantile(
-    rule: Quantile, names: tuple[str, ...], labels: LabelSet, rows: dict[float, Row], page: Page, histories: Histories
+def _of_histogram(
+    rule: Quantile | Share,
+    names: tuple[str, ...],
+    labels: LabelSet,
+    rows: dict[float, Row],
+    page: Page,
+    histories: Histories,
 ) -> Series:
     window, owner = rule.window_seconds, next(iter(rows.values())).owner
     bounds = tuple(sorted(rows))
@@ -143,7 +148,10 @@ def _quantile(
             why = _too_few(window)
         else:
             rates = [span.rate(*pair) for pair in zip(history.first(), history.increases(), strict=True)]
-            value = histogram_quantile(rule.quantile, bounds, rates)
+            if isinstance(rule, Quantile):
+                value = histogram_quantile(rule.quantile, bounds, rates)
+            else:
+                value = share_above(rule.above, bounds, rates)
             why = "" if value is not None else f"no observations in {window} s"
         is_quiet = value is None
     return Series(owner.labels, value, at_ns, owner.pod, window, why=why, is_quiet=is_quiet)

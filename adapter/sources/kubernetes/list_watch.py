@@ -37,6 +37,7 @@ class ListWatch(Generic[T]):
     prune: what is kept of an object; None for one that counts as gone. Raising ValueError, KeyError, TypeError
         or AttributeError counts as gone too, and is told once.
     on_change: called after each change of an item, with its key and what is kept of it now.
+    component: whose Role a fault names.
     An outage keeps the last items; `fault` says what and since when.
     """
 
@@ -49,6 +50,7 @@ class ListWatch(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         on_change: Callable[[Key, T | None], None] | None = None,
+        component: str = "adapter",
         chance: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
@@ -60,6 +62,7 @@ class ListWatch(Generic[T]):
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._selectors = {name: value for name, value in selectors.items() if value}
         self._on_change = on_change
+        self._component = component
         self._chance, self._sleep, self._monotonic, self._now_ns = chance, sleep, monotonic, now_ns
         self._items: dict[Key, T] = {}
         self._version: str | None = None  # where the next watch resumes; None: list first
@@ -201,7 +204,7 @@ class ListWatch(Generic[T]):
         if self.fault is None:
             self._failed_at_ns = self._now_ns()
         since = datetime.fromtimestamp(self._failed_at_ns // NS_PER_SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        remedy = f"; {rbac_remedy(self.path)}" if error.status == 403 else ""
+        remedy = f"; {rbac_remedy(self.path, self._component)}" if error.status == 403 else ""
         left = f"the last known {len(self._items)} objects stay in use" if self.synced else "nothing is known yet"
         fault = f"{error}{remedy}; since {since}, {left}"
         if fault != self.fault:
@@ -214,13 +217,13 @@ class ListWatch(Generic[T]):
             self.fault = None
 
 
-def rbac_remedy(path: str) -> str:
+def rbac_remedy(path: str, component: str = "adapter") -> str:
     """What a role must hold so that the path may be listed and watched."""
     parts = path.strip("/").split("/")
     group = "" if parts[0] == "api" else parts[1]
     role = "Role of that namespace" if "namespaces" in parts else "ClusterRole"
     rule = f'{{apiGroups: ["{group}"], resources: ["{parts[-1]}"], verbs: ["list", "watch"]}}'
-    return f"add to the adapter's {role}: {rule}"
+    return f"add to the {component}'s {role}: {rule}"
 
 
 def _key(item: Json) -> Key:

@@ -26,6 +26,7 @@ class RowLabels:
     labels. apart: the same without `job`: two jobs that scrape one page tell one series twice. host: of the target's
     address, "" where none is told. name: of the series, "" where a
     function has dropped it. is_time: of a row that says when values were taken. gpu: all labels, where one names a GPU.
+    bucket: of a histogram's bucket its `le`, the text of the labels without it, and what those say.
     count, longest: how many labels of its own, and the characters of the longest value.
     """
 
@@ -40,6 +41,7 @@ class RowLabels:
     gpu: Mapping[str, str] | None
     count: int
     longest: int
+    bucket: "tuple[float, str, RowLabels] | None" = None
 
 
 class LabelCache:
@@ -89,7 +91,17 @@ class LabelCache:
             gpu=labels if labels.get("UUID") else None,
             count=len(own),
             longest=max(map(len, own.values()), default=0),
+            bucket=self._bucket(labels),
         )
+
+    def _bucket(self, labels: Mapping[str, str]) -> tuple[float, str, RowLabels] | None:
+        try:
+            upper_bound = float(labels["le"])
+        except (KeyError, ValueError):
+            return None
+        text = json.dumps({key: labels[key] for key in sorted(labels) if key != "le"})
+        whole = self.of(text)
+        return None if whole is None else (upper_bound, text, whole)
 
 
 def workload_of(labels: Mapping[str, str], believed: Collection[str]) -> PodKey | None:

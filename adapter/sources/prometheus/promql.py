@@ -18,6 +18,9 @@ Google's managed service matches metric names exactly only
 (cloud.google.com/stackdriver/docs/managed-prometheus/promql-differences), so there `new or on (...) old`, paired, takes
 the range selector's place.
 
+Shares of a histogram are worked out here, from its buckets' rates: histogram_fraction knows classic histograms since
+Prometheus 3.4 only, and some compatible backends not at all. The answer is as many times longer as there are buckets.
+
 Rates are Prometheus' own: a counter whose first sample lies within the window is taken to have begun there, so in a
 pod's first window_seconds its rate is told too low.
 
@@ -29,7 +32,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total
+from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Share, Total
 
 PART = "leadtime_part"
 """Label that tells the rows with times, "time", from those with values, which lack it."""
@@ -52,6 +55,7 @@ class Query:
     timed: whether rows with times belong to those with values. Without them a row's own time counts: the sample's
         in the answer to a range selector, the evaluation's in the answer to a query of the user's own.
     idle: the value of a ratio in whose window nothing happened, which is NaN in the answer; None for none.
+    share_above: rows are a histogram's buckets, of which the share of observations above this bound is the value.
     """
 
     promql: str
@@ -59,6 +63,7 @@ class Query:
     names: tuple[str, ...] = ()
     timed: bool = False
     idle: float | None = None
+    share_above: float | None = None
 
 
 def query_of(
@@ -90,6 +95,11 @@ def query_of(
             rates_by_le = _either(_rate_over(window), buckets, matchers)
             value = f"histogram_quantile({quantile!r}, {rates_by_le})"
             return _paired(value, buckets, {**matchers, "le": "+Inf"}, window)
+        case Share(histogram, above, window):
+            buckets = tuple(f"{name}_bucket" for name in histogram)
+            rates_by_le = _either(_rate_over(window), buckets, matchers)
+            query = _paired(rates_by_le, buckets, {**matchers, "le": "+Inf"}, window)
+            return replace(query, share_above=above)
         case Total(parts):
             # All parts are of one page, their labels being equal, and the first one's time is everyone's.
             value = " + ".join(_either(_newest, part, matchers) for part in parts)

@@ -10,6 +10,7 @@ from adapter.sources.pods import PodInfo, Pods
 from adapter.sources.prometheus.answer import Row
 from adapter.sources.prometheus.labels import Identity, RowLabels
 from adapter.sources.prometheus.promql import Query
+from adapter.sources.prometheus.shares import shares_of
 from adapter.sources.series import PodKey, Series
 from adapter.sources.shared_gpus import why_not_attributable
 
@@ -68,8 +69,11 @@ def series_of(
     """
     notes: Counter[str] = Counter()
     times = {row.labels.identity: round(row.value * 1000) for row in rows if row.labels.is_time and row.value > 0}
-    at_ms = {id(row): times.get(row.labels.identity) if query.timed else row.at_ms for row in rows}
-    values = _preferred([row for row in rows if not row.labels.is_time], query.names)
+    told = [row for row in rows if not row.labels.is_time]
+    if query.share_above is not None:
+        told = shares_of(told, query.share_above)
+    at_ms = {id(row): times.get(row.labels.identity) if query.timed else row.at_ms for row in told}
+    values = _preferred(told, query.names)
     values = _of_newest_target(values, at_ms)
     shared = why_not_attributable([row.labels.gpu or {} for row in values], name=metric, pods=shown.pods)
     kept: dict[tuple[PodKey | None, int], Series] = {}

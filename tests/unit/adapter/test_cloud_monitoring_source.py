@@ -19,7 +19,7 @@ from grpc_status import rpc_status
 from adapter.sources.cloud_monitoring.settings import CloudMonitoringSettings
 from adapter.sources.cloud_monitoring.source import CloudMonitoringSource
 from adapter.sources.pods import PodInfo
-from adapter.sources.rule import CloudQuery, Latest, Quantile, Rate, Ratio, Rule, Total
+from adapter.sources.rule import CloudQuery, Latest, Quantile, Rate, Ratio, Rule, Share, Total
 from adapter.sources.series import NS_PER_SECOND, PodKey
 from adapter.sources.source import SourceUnavailable
 
@@ -310,6 +310,7 @@ def test_derived_values(fake):
     ]
     rules = [
         Rule(name="p75", value=Quantile(("t",), 0.75, 60), kind="histogram"),
+        Rule(name="missed", value=Share(("t",), 0.15, 60), kind="histogram"),
         Rule(name="count", value=Latest(("t_count",)), kind="histogram"),
         Rule(name="mean", value=Ratio(("t_sum",), ("t_count",), 60), kind="histogram"),
         Rule(name="queue", value=Ratio(("us",), ("done",), 60), kind="counter"),
@@ -318,6 +319,7 @@ def test_derived_values(fake):
     with source_of(fake) as source:
         reading = collect(source, *rules)
     assert values(reading, "p75") == {"vllm-0": pytest.approx(0.15)}
+    assert values(reading, "missed") == {"vllm-0": pytest.approx(0.25)}
     assert values(reading, "count") == {"vllm-0": 200.0}
     assert values(reading, "mean") == {"vllm-0": 0.5}
     assert values(reading, "queue") == {"vllm-0": 200.0}

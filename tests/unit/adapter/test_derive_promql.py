@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.sources.derive.history import CounterHistory
-from adapter.sources.derive.promql import histogram_quantile
+from adapter.sources.derive.promql import histogram_quantile, share_above
 
 NS = 1_000_000_000
 Points = list[tuple[int, float]]
@@ -105,6 +105,60 @@ def test_a_quantile_lies_in_the_bucket_of_its_rank(observations: list[int], quan
 )
 def test_quantiles(quantile: float, bounds: list[float], counts: list[float], expected: float | None) -> None:
     assert histogram_quantile(quantile, bounds, counts) == (None if expected is None else pytest.approx(expected))
+
+
+def oracle_fraction(lower: float, upper: float, bounds: list[float], counts: list[float]) -> float | None:
+    """Prometheus' BucketFraction, statement by statement, with the first bucket from 0 (pull request 17424)."""
+    if counts[-1] == 0:
+        return None
+    if lower >= upper:
+        return 0.0
+    ranks: dict[str, float] = {}
+    rank = 0.0
+    for index, (high, count) in enumerate(zip(bounds, counts, strict=True)):
+        low = bounds[index - 1] if index else 0.0
+        for which, value in (("lower", lower), ("upper", upper)):
+            if which not in ranks and low >= value:
+                ranks[which] = rank
+            elif which not in ranks and low < value < high:
+                ranks[which] = rank + (count - rank) * (value - low) / (high - low)
+        rank = count
+    lower_rank, upper_rank = (min(ranks.get(which, counts[-1]), counts[-1]) for which in ("lower", "upper"))
+    return (upper_rank - lower_rank) / counts[-1]
+
+
+@given(
+    st.lists(st.floats(0.001, 100), min_size=1, max_size=8, unique=True).map(sorted),
+    st.lists(st.floats(0, 50), min_size=9, max_size=9),
+    st.one_of(st.floats(0, 200), st.integers(0, 7)),
+)
+def test_a_share_is_prometheus_fraction(edges: list[float], counts: list[float], where: float) -> None:
+    """Also on a bucket's edge, and for counts that are not monotonic, as rates of buckets may be."""
+    bound = edges[min(where, len(edges) - 1)] if isinstance(where, int) else where
+    bounds = [*edges, math.inf]
+    expected = oracle_fraction(bound, math.inf, bounds, counts[: len(bounds)])
+    found = share_above(bound, bounds, counts[: len(bounds)])
+    assert found == (None if expected is None else pytest.approx(expected, rel=1e-9, abs=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("bound", "counts", "expected"),
+    [
+        pytest.param(2.0, [10, 20, 40], 0.5, id="on-an-edge-it-is-exact"),
+        pytest.param(1.5, [10, 20, 40], 0.625, id="evenly-within-a-bucket"),
+        pytest.param(0.5, [10, 20, 40], 0.875, id="the-lowest-from-zero"),
+        pytest.param(9.0, [10, 20, 40], 0.5, id="all-of-the-highest-lie-above"),
+        pytest.param(0.0, [10, 20, 40], 1.0, id="all-lie-above-zero"),
+        pytest.param(1.0, [0, 0, 0], None, id="no-observations"),
+    ],
+)
+def test_shares(bound: float, counts: list[float], expected: float | None) -> None:
+    assert share_above(bound, [1.0, 2.0, math.inf], counts) == expected
+
+
+def test_a_histogram_without_its_infinite_bucket_has_no_share() -> None:
+    assert share_above(1.0, [1.0, 2.0], [3, 4]) is None
+    assert share_above(1.0, [], []) is None
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")

@@ -7,7 +7,7 @@ from adapter.sources.derive.describe import describe
 from adapter.sources.derive.page import Page
 from adapter.sources.derive.values import Histories, series_of
 from adapter.sources.page_parser import PageLimits, PageParser, SeriesBudget
-from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total, Value, series_names
+from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Share, Total, Value, series_names
 from adapter.sources.series import PodKey, Series
 from adapter.sources.series_cache import SeriesCache
 from adapter.sources.targets import Target
@@ -171,6 +171,17 @@ def test_a_broken_histogram_is_no_value(page: str, why: str) -> None:
     assert values(Scrapes(Quantile(("h",), 0.5, 60)).at(0, page)) == [(None, why)]
 
 
+def test_a_share_is_of_the_windows_observations_for_each_engine() -> None:
+    """Of 20 observations since the first scrape 5 lie at most at 0.5, 10 up to 1, and 5 above: 0.7 cuts the middle."""
+    scrapes = Scrapes(Share(("h",), 0.7, 60))
+    first = histogram('engine="0",', 900, 950, 1000) + histogram('engine="1",', 0, 0, 0)
+    assert values(scrapes.at(0, first)) == [(None, "needs two samples within 60 s")] * 2
+    found = scrapes.at(15, histogram('engine="0",', 905, 965, 1020) + histogram('engine="1",', 0, 0, 0))
+    assert found[0].value == pytest.approx(1 - (5 + 10 * 0.4) / 20)
+    assert (found[0].labels, found[0].window_seconds) == ({"engine": "0"}, 60)
+    assert values(found)[1] == (None, "no observations in 60 s")
+
+
 def test_a_histogram_with_other_buckets_begins_anew() -> None:
     """A new version of the server with finer buckets: their counts are not compared with the old ones'."""
     scrapes = Scrapes(Quantile(("h",), 0.5, 60))
@@ -215,6 +226,7 @@ def test_a_metric_that_was_cut_is_one_series_without_a_value() -> None:
         (Rate(("a",), 60), "rate(a[60s])"),
         (Ratio(("a",), ("b", "c"), 30), "(increase(a[30s])) / (increase(b[30s]) or increase(c[30s]))"),
         (Quantile(("h",), 0.95, 120), "histogram_quantile(0.95, rate(h_bucket[120s]))"),
+        (Share(("h",), 0.2, 60), "histogram_fraction(0.2, +Inf, rate(h_bucket[60s]))"),
         (Total((("a",), ("b", "c"))), "a + (b or c)"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter.sources.prometheus.promql import query_of, quoted, selector
-from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total
+from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Share, Total
 
 BY = "(namespace, pod, exported_namespace, exported_pod, job, instance)"
 
@@ -39,6 +39,11 @@ def times(vector: str) -> str:
             Quantile(("h",), 0.95, 120),
             "histogram_quantile(0.95, rate(h_bucket[120s])) or " + times('timestamp(h_bucket{le="+Inf"})'),
             id="a-quantile-is-of-each-label-set",
+        ),
+        pytest.param(
+            Share(("h",), 2.0, 60),
+            "rate(h_bucket[60s]) or " + times('timestamp(h_bucket{le="+Inf"})'),
+            id="a-share-is-worked-out-here-from-the-buckets",
         ),
         pytest.param(
             Total((("a",), ("b",))),

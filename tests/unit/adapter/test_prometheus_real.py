@@ -26,7 +26,7 @@ from adapter.sources.pods import PodInfo
 from adapter.sources.prometheus.promql import quoted
 from adapter.sources.prometheus.settings import PrometheusSettings
 from adapter.sources.prometheus.source import PrometheusSource
-from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Total
+from adapter.sources.rule import Latest, Quantile, Rate, Ratio, Rule, Share, Total
 from adapter.sources.series import NS_PER_SECOND, PodKey
 from adapter.sources.source import SourceUnavailable
 
@@ -43,6 +43,7 @@ RULES = {
     "tokens": Rule(name="tokens", value=Rate(("tokens_total",), 3)),
     "queue": Rule(name="queue", value=Ratio(("queue_us",), ("requests_total",), 3)),
     "ttft": Rule(name="ttft", value=Quantile(("ttft_seconds",), 0.5, 3)),
+    "missed": Rule(name="missed", value=Share(("ttft_seconds",), 0.15, 3)),
     "demand": Rule(name="demand", value=Total((("running",), ("waiting",)))),
     "gpu": Rule(name="gpu", value=Latest(("DCGM_FI_DEV_GPU_UTIL",)), system="dcgm"),
     "own": Rule(name="own", value=Latest(("own",)), prometheus_query='running{engine="1"}'),
@@ -183,6 +184,7 @@ def test_values_are_those_of_the_page(reading):
     assert values(reading, "tokens")["new-0"] == [pytest.approx(100.0, rel=0.2)]
     assert values(reading, "queue")["new-0"] == [pytest.approx(500.0, rel=1e-6)] * 2
     assert values(reading, "ttft")["new-0"] == [pytest.approx(0.1, rel=1e-6)]
+    assert values(reading, "missed")["new-0"] == [pytest.approx(0.25, rel=1e-6)]
     assert reading.notes == {}
 
 

@@ -11,6 +11,7 @@ from adapter.sources.prometheus.answer import parse_answer
 from adapter.sources.prometheus.labels import LabelCache
 from adapter.sources.prometheus.promql import Query
 from adapter.sources.prometheus.rows import Limits, Shown, exporters_in, series_of
+from adapter.sources.prometheus.shares import shares_of
 from adapter.sources.series import NS_PER_SECOND, PodKey
 from adapter.store import namespace_of
 
@@ -30,11 +31,11 @@ def row(value, at=NOW - 5, **labels):
     return {"metric": {"namespace": "llm", "pod": "vllm-0", **labels}, "value": [at, str(value)]}
 
 
-def parsed(rows, kind="vector", indent=None):
+def parsed(rows, kind="vector", indent=None, remembered=100):
     document = {"status": "success", "data": {"resultType": kind, "result": rows}}
     separators = None if indent else (",", ":")
     text = json.dumps(document, indent=indent, separators=separators)
-    return parse_answer(text.encode(), LabelCache(limit=100), where="here")
+    return parse_answer(text.encode(), LabelCache(limit=remembered), where="here")
 
 
 def labels_of(labels):
@@ -51,6 +52,27 @@ def test_the_newest_sample_of_a_range_counts_at_its_own_time():
     rows = [{"metric": {"namespace": "llm", "pod": "vllm-0"}, "values": [[NOW - 20, "1"], [NOW - 5.25, "2"]]}]
     (series,) = found(rows).series
     assert (series.value, series.at_ns) == (2.0, NOW_NS - 5_250_000_000)
+
+
+def test_buckets_of_one_histogram_become_one_share():
+    """Two engines, of which one answered nothing; the buckets come in any order."""
+    buckets = [
+        row(value, le=le, engine=engine)
+        for engine, counts in (("0", (0.5, 0.2, 1.0)), ("1", (0, 0, 0)))
+        for le, value in zip(("1.0", "0.5", "+Inf"), counts, strict=True)
+    ]
+    query = Query("rate(h_bucket[60s]) or ...", 60, timed=True, share_above=0.75)
+    busy, idle = found([*buckets, row(NOW - 20, leadtime_part="time")], query).series
+    assert (busy.labels, busy.value) == ({"engine": "0"}, pytest.approx(1 - 0.35))
+    assert (busy.at_ns, busy.window_seconds) == (NOW_NS - 20 * NS_PER_SECOND, 60)
+    assert (idle.labels, idle.value, idle.is_quiet) == ({"engine": "1"}, None, True)
+
+
+def test_a_histogram_stays_whole_where_its_labels_are_read_anew():
+    """A cache of labels that is full forgets all of them, in the middle of an answer too."""
+    buckets = [row(value, le=le) for le, value in (("1.0", 0.5), ("2.0", 1.0), ("+Inf", 1.0))]
+    rows = parsed(buckets, remembered=1).rows
+    assert [one.value for one in shares_of(rows, 1.0)] == [0.5]
 
 
 def test_a_time_in_the_future_is_now():

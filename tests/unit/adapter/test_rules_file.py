@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adapter.rules.faults import BadRules
 from adapter.rules.file import parse_rules
-from adapter.rules.located import MAX_DEPTH
+from adapter.sources.located import MAX_DEPTH
 from adapter.sources.rule import (
     CloudQuery,
     Latest,
@@ -16,6 +16,7 @@ from adapter.sources.rule import (
     Rate,
     Ratio,
     Rule,
+    Share,
     Total,
     Value,
     WhenStale,
@@ -37,6 +38,7 @@ def only_rule(text: str) -> Rule:
         ("rate: {series: a_total}", Rate(("a_total",), 60)),
         ("ratio: {numerator: a, denominator: [b, c], windowSeconds: 30}", Ratio(("a",), ("b", "c"), 30)),
         ("quantile: {histogram: a_seconds, quantile: 0.99}", Quantile(("a_seconds",), 0.99, 120)),
+        ("share: {histogram: a_seconds, above: 2}", Share(("a_seconds",), 2.0, 60)),
         ("total: {parts: [a, [b, c]]}", Total((("a",), ("b", "c")))),
         ("prometheus: {query: 'sum(x) by (namespace, pod)'}", Latest(("m",))),
         ("cloudMonitoring: {metricType: a.com/b}", Latest(("m",))),
@@ -184,7 +186,7 @@ RULE = "rules:\n- name: m\n  latest: {series: m}\n"
         ),
         pytest.param(
             HEAD + "rules:\n- name: m\n",
-            "4: rules[0]: was made of nothing, must have one of latest, rate, ratio, quantile, total, "
+            "4: rules[0]: was made of nothing, must have one of latest, rate, ratio, quantile, share, total, "
             "prometheus.query or cloudMonitoring.metricType; add one",
             id="a-rule-made-of-nothing",
         ),

@@ -9,9 +9,9 @@ from adapter.assembly import _BACKOFF_SECONDS, _loop
 from adapter.clock import SystemClock
 from adapter.collector import Collector
 from adapter.inventory import FileInventory
-from adapter.settings import SourceSettings
 from adapter.sources.pods import Pods
 from adapter.sources.rule import Rule
+from adapter.sources.settings import SourceSettings
 from adapter.sources.source import Reading, SourceUnavailable
 from adapter.store import Store
 

@@ -22,6 +22,11 @@ class StandingClock:
 
 
 @dataclass
+class Looked:
+    snapshot: Snapshot
+
+
+@dataclass
 class FakeCluster:
     """Holds a scale and one metric's answer; can be told to fail at the next call of one kind."""
 
@@ -38,16 +43,21 @@ class FakeCluster:
             self.fail_next = ""
             raise ConnectionError(verb)
 
-    async def observe(self, key: Key, queries: Iterable[MetricQuery]) -> Snapshot:
+    async def observe(self, key: Key, queries: Iterable[MetricQuery], now_ns: int) -> Looked:
+        assert now_ns == StandingClock().now_ns()
         self._called("observe", key)
         pods = tuple(Pod(name=f"p{index}", phase="Running", ready="True") for index in range(self.replicas))
-        return Snapshot(replicas=self.replicas, pods=pods, observations=dict.fromkeys(queries, self.answer))
+        return Looked(Snapshot(replicas=self.replicas, pods=pods, observations=dict.fromkeys(queries, self.answer)))
 
-    async def scale(self, key: Key, decision: Decision) -> None:
-        self._called("scale", key)
+    async def act(self, key: Key, seen: Looked, decision: Decision, now_ns: int) -> bool:
+        assert now_ns == StandingClock().now_ns()
+        self._called("act", key)
+        changed = seen.snapshot.replicas != decision.desired_replicas
         self.replicas = decision.desired_replicas
+        return changed
 
-    async def report(self, key: Key, decision: Decision) -> None:
+    async def report(self, key: Key, seen: Looked, decision: Decision, done: bool) -> None:
+        assert done == (seen.snapshot.replicas != decision.desired_replicas)
         self._called("report", key)
         self.reported.append(decision)
 
@@ -60,13 +70,13 @@ async def test_a_change_is_written_and_reported() -> None:
     cluster = FakeCluster(2, ExternalMetric((4_000,)))
     decision = await reconcile(KEY, cluster=cluster, running=running(), clock=StandingClock())
     assert cluster.replicas == decision.desired_replicas == 4
-    assert cluster.calls == ["observe", "scale", "report"]
+    assert cluster.calls == ["observe", "act", "report"]
 
 
-async def test_no_change_writes_nothing_and_still_reports() -> None:
+async def test_no_change_is_reported_too() -> None:
     cluster = FakeCluster(3, ExternalMetric((3_000,)))
     await reconcile(KEY, cluster=cluster, running=running(), clock=StandingClock())
-    assert cluster.calls == ["observe", "report"]
+    assert [decision.desired_replicas for decision in cluster.reported] == [3]
 
 
 async def test_a_lost_metric_never_scales() -> None:
@@ -76,7 +86,7 @@ async def test_a_lost_metric_never_scales() -> None:
     assert decision.reason == "FailedGetExternalMetric"
 
 
-@pytest.mark.parametrize("verb", ["observe", "scale", "report"])
+@pytest.mark.parametrize("verb", ["observe", "act", "report"])
 async def test_a_step_that_failed_can_be_run_again(verb: str) -> None:
     cluster, each = FakeCluster(2, ExternalMetric((4_000,)), fail_next=verb), running()
     with pytest.raises(ConnectionError):

@@ -1,13 +1,20 @@
-"""What the tests of manifests share: files as people edit them, and what kustomize makes of them."""
+"""What the tests of manifests share: files as people edit them, and what kustomize makes of them.
+
+The modules beside them are found as well, and those of the controller's tests, which pytest's importlib mode does not
+see to by itself.
+"""
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "autoscaler")]
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 Objects = list[dict[str, Any]]
@@ -16,9 +23,13 @@ Objects = list[dict[str, Any]]
 @pytest.fixture(scope="session")
 def base() -> Objects:
     """Every object of the adapter's base, as its files spell it, without kustomize."""
-    folder = MANIFESTS / "adapter" / "base"
-    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
-    return [each for name in listed for each in yaml.safe_load_all((folder / name).read_text())]
+    return _listed(MANIFESTS / "adapter" / "base")
+
+
+@pytest.fixture(scope="session")
+def controller_base() -> Objects:
+    """The same of the controller's."""
+    return _listed(MANIFESTS / "controller" / "base")
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +62,11 @@ def kustomize() -> Callable[[Path], Objects]:
         return built[folder]
 
     return build
+
+
+def _listed(folder: Path) -> Objects:
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    return [each for name in listed for each in yaml.safe_load_all((folder / name).read_text())]
 
 
 def _kustomize_command() -> Sequence[str] | None:

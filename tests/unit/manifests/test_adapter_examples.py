@@ -42,7 +42,7 @@ def test_the_adapter_serves_it_without_a_rule_of_ones_own(kind: str, metric: dic
 
 
 def test_the_kinds_of_the_guides_are_there() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.yaml")} == {
+    assert {path.name for path in EXAMPLES.glob("hpa*.yaml")} == {
         "hpa-batch-size.yaml",
         "hpa-dcgm-external.yaml",
         "hpa-dcgm.yaml",
@@ -51,6 +51,7 @@ def test_the_kinds_of_the_guides_are_there() -> None:
         "hpa-inference-pool-external.yaml",
         "hpa-inference-pool.yaml",
         "hpa-nim.yaml",
+        "hpa-predictive.yaml",
         "hpa-queue-stackdriver-name.yaml",
         "hpa-queue.yaml",
         "hpa-tgi.yaml",

@@ -15,11 +15,15 @@ import yaml
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 OTHERS = {  # not Kubernetes' own, by group
     "adapter.leadtime.dev",
+    "autoscaling.leadtime.dev",
     "cert-manager.io",
+    "controller.leadtime.dev",
     "kustomize.config.k8s.io",
     "monitoring.coreos.com",
     "monitoring.googleapis.com",
 }
+
+_PLAIN = {"str": str, "bytes": str, "int": int, "bool": bool, "float": int | float}
 
 
 def documents() -> Iterator[Any]:
@@ -62,7 +66,7 @@ def faults(value: Any, kind: str, path: str) -> Iterator[str]:
             return
         for key, each in value.items():
             yield from faults(each, inner[1], f"{path}.{key}")
-    elif (wanted := {"str": str, "bytes": str, "int": int, "bool": bool}.get(kind)) is not None:
+    elif (wanted := _PLAIN.get(kind)) is not None:
         if not isinstance(value, wanted):
             yield f"{path}: is {type(value).__name__}, must be {kind}"
     else:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.baselines import cron
+from policies import cron
 from policies.errors import BadInput
 from policies.snapshot import NS_PER_SECOND
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from policies.errors import BadInput
 from policies.snapshot import NS_PER_SECOND
@@ -45,7 +45,7 @@ class Schedule:
     any_day_of_week: bool
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Schedule:
     """Read an expression. Raises BadInput that names the field."""
     fields = text.split()
@@ -71,6 +71,14 @@ def parse(text: str) -> Schedule:
         any_day_of_month=any_day_of_month,
         any_day_of_week=any_day_of_week,
     )
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Of the IANA database. Raises BadInput."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadInput(f"timeZone: was {name!r}, must be a name of the IANA database such as Europe/Berlin") from None
 
 
 def next_after_ns(schedule: Schedule, zone: ZoneInfo, now_ns: int) -> int:
@@ -106,7 +114,7 @@ def _is_day(schedule: Schedule, day: date) -> bool:
     return by_month or by_week
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _instants(schedule: Schedule, zone: ZoneInfo, day: date) -> tuple[int, ...]:
     """Unix seconds at which the schedule comes on a day that matches, ascending."""
     instants: set[int] = set()

@@ -1,0 +1,1 @@
+"""What a decision does to the cluster: one file a mode, and what keeps two controllers from fighting."""

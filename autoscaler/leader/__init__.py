@@ -1,0 +1,1 @@
+"""Which of several controllers writes: a Lease elects one, and a fence keeps its writes within what it holds."""

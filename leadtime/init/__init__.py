@@ -1,0 +1,1 @@
+"""`leadtime init`: a PredictiveAutoscaler made from the autoscaler that there is."""

@@ -1,0 +1,94 @@
+"""What leadtime's rule remembers between two calls, and what one snapshot adds to it."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from policies.hpa import HPAState
+from policies.predictive.demand import Demand, DemandState, estimate
+from policies.predictive.jump import Jump
+from policies.predictive.lead_time import LeadTimes, expected_seconds, usable_seconds
+from policies.predictive.lead_time import learn as learn_lead_times
+from policies.predictive.margin import Margin, follow
+from policies.predictive.missed import missed_shares
+from policies.predictive.observed_load import ObservedLoad, usual_level
+from policies.predictive.observed_load import observe as observe_load
+from policies.predictive.replica_capacity import log_room, sustained
+from policies.predictive.sizing import Sizing
+from policies.predictive.spec import PredictiveSpec
+from policies.predictive.within_slo import Spread, share_within
+from policies.snapshot import NS_PER_SECOND, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PredictiveState:
+    """Everything the rule remembers between two calls. sizing: None until something was learned.
+
+    lead_time_seconds: as the last snapshot gave it, for learning; None where it gave none that can be used.
+    """
+
+    demand: DemandState = field(default_factory=DemandState)
+    last: Demand | None = None
+    load: ObservedLoad = field(default_factory=ObservedLoad)
+    sizing: Sizing | None = None
+    margin: Margin = field(default_factory=Margin)
+    spread: Spread = field(default_factory=Spread.prior)
+    jump: Jump = field(default_factory=Jump)
+    lead_times: LeadTimes = field(default_factory=LeadTimes)
+    lead_time_seconds: float | None = None
+    scaling: HPAState = field(default_factory=HPAState)
+
+
+def observe(spec: PredictiveSpec, state: PredictiveState, snapshot: Snapshot) -> PredictiveState:
+    """The state with what this snapshot shows of lead times and, where it holds a new complete scrape, of demand."""
+    sample, demand_state = estimate(state.demand, snapshot)
+    state = replace(
+        state,
+        demand=demand_state,
+        lead_times=learn_lead_times(state.lead_times, snapshot),
+        lead_time_seconds=usable_seconds(snapshot.lead_time_seconds),
+    )
+    return state if sample is None else _with_sample(spec, state, sample, snapshot)
+
+
+def lead_seconds(spec: PredictiveSpec, state: PredictiveState) -> float:
+    """From asking for a pod to serving with it: as the caller learned it, else as the pods themselves show it."""
+    if state.lead_time_seconds is not None:
+        return state.lead_time_seconds
+    return expected_seconds(state.lead_times, spec.lead_time_seconds)
+
+
+def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, snapshot: Snapshot) -> PredictiveState:
+    """What one complete scrape adds: load, and how many requests miss the SLO at this moment."""
+    per_replica = sustained(spec, sample)
+    if per_replica is None:
+        return replace(state, last=sample)
+    replicas = sample.requests_per_second / per_replica
+    before, jump = state.last, state.jump
+    if state.load.traits is not None:
+        jump = jump.seen(sample.at_ns, usual=usual_level(state.load), load=replicas)
+    load = observe_load(state.load, sample.at_ns, replicas)
+    state = replace(state, last=sample, load=load, jump=jump)
+    if before is None or sample.requests_per_second <= 0:
+        return state
+    seconds = (sample.at_ns - before.at_ns) / NS_PER_SECOND
+    requests = sample.requests_per_second * seconds
+    room = log_room(spec, sample, max(snapshot.ready_replicas, 1))
+    ttft_missed, tpot_missed = missed_shares(snapshot, spec.ttft_seconds, spec.tpot_seconds)
+    spread = state.spread
+    if tpot_missed is not None:
+        spread = spread.seen(log_room=room, requests=requests, missed_share=tpot_missed, seconds=seconds)
+    else:
+        tpot_missed = 1.0 - float(share_within(np.asarray(room), spread.value))
+    if ttft_missed is None:
+        ttft_missed = float(sample.backlog / max(sample.started_per_second, 1e-9) > spec.ttft_seconds)
+    margin = follow(
+        state.margin,
+        missed=min(1.0, ttft_missed + tpot_missed) * requests,
+        requests=requests,
+        usual_requests=usual_level(load) * per_replica * seconds,
+        seconds=seconds,
+        attainment=spec.attainment,
+        is_learned=state.sizing is not None,
+    )
+    return replace(state, margin=margin, spread=spread)

@@ -1,0 +1,214 @@
+"""What a workload has learned outlives every change of its spec that leaves it true."""
+
+import logging
+import threading
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from made_objects import KEY, autoscaler
+
+from adapter.sources.in_threads import DaemonThreads
+from autoscaler.cluster import Key
+from autoscaler.learning import Learning
+from autoscaler.workload import Workload, Workloads
+from policies.combined.state import CombinedState
+from policies.errors import BadInput
+from policies.hpa import Recommendation
+from policies.predictive.backfill import Samples
+from policies.predictive.load_history import LoadHistory
+from policies.predictive.observed_load import ObservedLoad
+from policies.predictive.sizing import prior
+from policies.snapshot import NS_PER_SECOND
+
+NOW_NS = 1_800_000_000 * NS_PER_SECOND
+NOTHING = Samples(
+    at_ns=np.empty(0, np.int64), requests_per_second=np.empty(0), prompt_tokens=np.empty(0), output_tokens=np.empty(0)
+)
+
+
+def learned_workload(workloads: Workloads, **spec: Any) -> Workload:
+    """One that has seen a load and learned from it."""
+    workload = workloads.current(autoscaler(**spec))
+    state = workload.running.state
+    predictive = replace(
+        state.predictive,
+        load=ObservedLoad(history=LoadHistory.of(0, np.ones(100))),
+        sizing=replace(prior(0.95, 0.5), bins=100),
+    )
+    scaling = replace(state.scaling, recommendations=(Recommendation(replicas=3, at_ns=NOW_NS),))
+    workload.running.state = replace(state, predictive=predictive, scaling=scaling, needed_replicas=3)
+    workload.needs_history = False
+    workload.learn_after_ns = NOW_NS
+    return workload
+
+
+@pytest.mark.parametrize(
+    ("changed", "keeps_load", "keeps_sizing"),
+    [
+        pytest.param({"maxReplicas": 7}, True, True, id="bounds"),
+        pytest.param({"mode": "Direct"}, True, True, id="mode"),
+        pytest.param({"paused": True}, True, True, id="paused"),
+        pytest.param({"leadTime": {"assumedSeconds": 100.0}}, True, True, id="assumed-lead-time"),
+        pytest.param({"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}, True, True, id="behavior"),
+        pytest.param(
+            {"schedules": [{"name": "day", "start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 3}]},
+            True,
+            True,
+            id="schedules",
+        ),
+        pytest.param({"slo": {"tpotSeconds": 0.05, "attainment": 0.99}}, True, False, id="another-promise"),
+        pytest.param({"slo": {"tpotSeconds": 0.05, "ttftSeconds": 1.0}}, True, False, id="another-ttft"),
+        pytest.param({"slo": {"tpotSeconds": 0.06}}, False, False, id="another-tpot-sizes-a-replica-anew"),
+        pytest.param({"profile": "llama-3.1-8b-a100"}, False, False, id="another-gpu-sizes-a-replica-anew"),
+    ],
+)
+def test_a_changed_spec_keeps_what_is_still_true(
+    changed: dict[str, Any], *, keeps_load: bool, keeps_sizing: bool
+) -> None:
+    workloads = Workloads()
+    workload = learned_workload(workloads)
+    after = workloads.current(replace(autoscaler(**changed), generation=4))
+    state = after.running.state
+    assert after is workload
+    assert bool(len(state.predictive.load.history)) == keeps_load
+    assert (state.predictive.sizing is not None) == keeps_sizing
+    assert state.scaling.recommendations
+    assert after.needs_history == (not keeps_load)
+    assert (after.learn_after_ns is None) == (not keeps_sizing)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"uid": "another object of the name"}, id="made-anew"),
+        pytest.param({"scaleTargetRef": {"kind": "Deployment", "name": "other"}}, id="another-target"),
+    ],
+)
+def test_another_object_or_target_knows_nothing(other: dict[str, Any]) -> None:
+    workloads = Workloads()
+    workload = learned_workload(workloads)
+    fresh = workloads.current(autoscaler(**other))
+    assert fresh is not workload
+    assert fresh.running.state.predictive.sizing is None
+    assert fresh.needs_history
+
+
+def test_a_spec_that_cannot_be_built_leaves_what_was_learned() -> None:
+    workloads = Workloads()
+    workload = learned_workload(workloads)
+    with pytest.raises(BadInput, match="profile"):
+        workloads.current(autoscaler(profile="nothing-on-h100"))
+    assert workloads.current(autoscaler()) is workload
+    assert workload.running.state.predictive.sizing is not None
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW_NS
+
+    def now_ns(self) -> int:
+        return self.now
+
+
+class Past:
+    """What was kept of each workload; can be told to fail."""
+
+    def __init__(self, samples: Samples = NOTHING) -> None:
+        self.samples = samples
+        self.asked: list[Key] = []
+        self.failing = False
+
+    async def read(self, key: Key) -> Samples:
+        self.asked.append(key)
+        if self.failing:
+            raise OSError("the file is gone")
+        return self.samples
+
+
+@pytest.fixture
+def pool() -> Any:
+    threads = DaemonThreads(1, name="test")
+    yield threads
+    threads.shutdown()
+
+
+def a_day() -> Samples:
+    minutes = np.arange(24 * 60, dtype=np.int64)
+    return Samples(
+        at_ns=NOW_NS - (len(minutes) - minutes) * 60 * NS_PER_SECOND,
+        requests_per_second=20.0 + 10.0 * np.sin(minutes / 100.0),
+        prompt_tokens=np.full(len(minutes), 500.0),
+        output_tokens=np.full(len(minutes), 200.0),
+    )
+
+
+async def test_a_restarted_controller_reads_the_past_and_learns_from_it_in_another_thread(pool: Executor) -> None:
+    workloads, past, clock = Workloads(), Past(a_day()), Clock()
+    workload = workloads.current(autoscaler())
+    threads: set[str] = set()
+    policy = workload.running.policy
+    assert policy.learn is not None
+    real_learn = policy.learn
+
+    def learn(spec: Any, state: CombinedState, now_ns: int) -> CombinedState:
+        threads.add(threading.current_thread().name)
+        return real_learn(spec, state, now_ns)
+
+    workload.running.policy = replace(policy, learn=learn)
+    learning = Learning(workloads, clock=clock, pool=pool, read_past=past.read)
+    await learning.turn()
+    assert len(workload.running.state.predictive.load.history) > 2_800
+    assert workload.running.state.predictive.sizing is not None
+    assert threads == {"test_0"}
+    await learning.turn()
+    assert past.asked == [KEY]
+    assert workload.learn_after_ns == NOW_NS + policy.learn_period_seconds * NS_PER_SECOND
+
+
+async def test_what_was_decided_while_it_was_learned_is_kept(pool: Executor) -> None:
+    """A decision in the middle changes the state that the thread was not given."""
+    workloads, clock = Workloads(), Clock()
+    workload = workloads.current(autoscaler())
+    workload.needs_history = False
+    policy = workload.running.policy
+
+    def learn(_spec: Any, state: CombinedState, _now_ns: int) -> CombinedState:
+        workload.running.state = replace(workload.running.state, needed_replicas=17)  # as a step does meanwhile
+        return replace(state, predictive=replace(state.predictive, sizing=prior(0.95, 0.5)))
+
+    workload.running.policy = replace(policy, learn=learn)
+    await Learning(workloads, clock=clock, pool=pool, read_past=Past().read).turn()
+    assert workload.running.state.needed_replicas == 17
+    assert workload.running.state.predictive.sizing is not None
+
+
+async def test_learning_that_fails_keeps_nobody_else_from_it_and_comes_again(
+    pool: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    workloads, clock, past = Workloads(), Clock(), Past()
+    past.failing = True
+    tried: list[str] = []
+
+    def failing(_spec: Any, _state: CombinedState, _now_ns: int) -> CombinedState:
+        tried.append("failing")
+        raise FloatingPointError("no numbers")
+
+    def fine(_spec: Any, state: CombinedState, _now_ns: int) -> CombinedState:
+        tried.append("fine")
+        return state
+
+    for name, learn in (("a", failing), ("b", fine)):
+        workload = workloads.current(autoscaler(Key("llm", name)))
+        workload.running.policy = replace(workload.running.policy, learn=learn)
+    learning = Learning(workloads, clock=clock, pool=pool, read_past=past.read)
+    with caplog.at_level(logging.ERROR):
+        await learning.turn()
+    assert tried == ["failing", "fine"]
+    assert sum("learning failed" in record.message for record in caplog.records) == 3  # two pasts and one learning
+    clock.now += 24 * 3600 * NS_PER_SECOND
+    await learning.turn()
+    assert tried == ["failing", "fine"] * 2
+    assert past.asked == [Key("llm", "a"), Key("llm", "b")]
