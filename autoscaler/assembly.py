@@ -45,6 +45,7 @@ from autoscaler.observe.make_sources import make_sources
 from autoscaler.observe.observer import Observer
 from autoscaler.observe.scale import ScaleReader
 from autoscaler.observe.world import World
+from autoscaler.orphaned_floors import OrphanedFloors
 from autoscaler.page.history import History
 from autoscaler.page.routes import routes
 from autoscaler.page.shown import ControllerShown, Shown
@@ -197,6 +198,7 @@ def assemble(
             store=store,
             pools=pools,
             actor=actor,
+            orphans=OrphanedFloors(writer, world, leadership, clock, namespaces=settings.cluster.namespaces),
             reports=reports,
             rivals=rivals,
             app=application(metrics=metrics.page, not_ready=not_ready, page=routes(shown)),

@@ -24,6 +24,7 @@ from autoscaler.learning import Learning
 from autoscaler.loops import StepLoop, every
 from autoscaler.observe.demand import Demand
 from autoscaler.observe.world import World
+from autoscaler.orphaned_floors import OrphanedFloors
 from autoscaler.pool_steps import PoolSteps
 from autoscaler.reporting import Reports
 from autoscaler.rivals import Rivals
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 _LEARNING_SECONDS = 10.0
 _TIDY_SECONDS = 60.0
 _CATCH_UP_SECONDS = 0.5
+_ORPHANS_SECONDS = 2.0
+"""From taking the lead to looking for floors of objects that are gone; how often after that is theirs to say."""
 _STOP_SECONDS = 20.0
 """For steps under way at the end: within the 30 s that the kubelet gives by default."""
 
@@ -55,6 +58,7 @@ class Parts:
     store: Store
     pools: PoolSteps
     actor: Actor
+    orphans: OrphanedFloors
     reports: Reports
     rivals: Rivals
     app: web.Application
@@ -138,6 +142,7 @@ class Controller:
         every(parts.jobs, settings.store.flush_seconds, parts.recorder.flush, name="writing what was learned")
         every(parts.jobs, _LEARNING_SECONDS, parts.learning.turn, name="learning")
         every(parts.jobs, settings.node_pools_period_seconds, self._node_pools, name="node pools")
+        every(parts.jobs, _ORPHANS_SECONDS, parts.orphans.turn, name="floors of objects that are gone")
         every(parts.jobs, _TIDY_SECONDS, self.tidy, name="tidying")
 
     def _collect(self, rank: int) -> Callable[[], Awaitable[None]]:

@@ -60,7 +60,7 @@ PoliciesOption = Annotated[
     typer.Option(
         "--policy",
         help="A name from `leadtime policies`, with parameters as NAME:key=value,key=value, or a manifest "
-        "(HPA, KEDA ScaledObject, Knative or KServe) as it stands. Repeat for more.",
+        "(PredictiveAutoscaler, HPA, KEDA ScaledObject, Knative or KServe) as it stands. Repeat for more.",
         show_default="the scenario's, or leadtime",
     ),
 ]

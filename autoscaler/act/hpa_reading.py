@@ -19,14 +19,19 @@ _ONE_MILLI = 1000  # averageValue "1": the metric counts replicas, so a replica'
 _DEFAULT_WINDOW_SECONDS = ControllerOptions().downscale_stabilization_seconds
 
 
+_NAME_LABEL, _NAMESPACE_LABEL = "predictiveautoscaler", "exported_namespace"
+"""Of the object, as the adapter's series bear them: their `namespace` is that of the controller's pod."""
+
+
 def metric_read(hpa: HpaSeen, key: Key) -> MetricSpec | None:
-    """The HPA's entry that reads this object's need; None where it has none. client-go lower-cases External names."""
-    for metric in hpa.metrics:
-        if metric.type == "External" and metric.name.lower() == METRIC_NAME:
-            selector = dict(metric.selector)
-            if selector.get("predictiveautoscaler") == key.name:
-                return metric
-    return None
+    """The HPA's entry that reads this object's need, among others' where its selector leaves them in; None where it has
+    none. The entry for this object alone comes first. client-go lower-cases External names."""
+    found = [
+        metric
+        for metric in hpa.metrics
+        if metric.type == "External" and metric.name.lower() == METRIC_NAME and _selects(metric, key)
+    ]
+    return min(found, key=lambda metric: len(_left_open(metric)), default=None)
 
 
 def hpa_tolerances(hpa: HpaSeen) -> Tolerances:
@@ -66,6 +71,8 @@ def findings_on(
     if metric.average_value_milli != _ONE_MILLI:
         yield _wrong_target(hpa, metric)
         return
+    if _left_open(metric):
+        yield _reads_several(hpa, metric, key)
     if need is not None and need > hpa.max_replicas:
         yield Finding(
             type="ScalingLimited",
@@ -112,8 +119,42 @@ def _not_read(hpa: HpaSeen, key: Key) -> Finding:
         type="AbleToScale",
         status="False",
         reason="NeedNotRead",
-        message=f"HPA {hpa.name} does not read the need; add to its metrics: type External, metric.name {METRIC_NAME}, "
-        f"metric.selector.matchLabels predictiveautoscaler: {key.name}, target type AverageValue, averageValue 1",
+        message=f"HPA {hpa.name} does not read the need; add to its metrics: type External, metric.name "
+        f"{METRIC_NAME}, metric.selector.matchLabels {_NAMESPACE_LABEL}: {key.namespace}, {_NAME_LABEL}: {key.name} "
+        "and namespace: the controller's, target type AverageValue, averageValue 1",
+    )
+
+
+def _selects(metric: MetricSpec, key: Key) -> bool:
+    """Whether the selector, whose entries are equalities, lets this object's series pass."""
+    selector = dict(metric.selector)
+    return (
+        selector.get(_NAME_LABEL, key.name) == key.name
+        and selector.get(_NAMESPACE_LABEL, key.namespace) == key.namespace
+    )
+
+
+def _left_open(metric: MetricSpec) -> tuple[str, ...]:
+    """Labels of the object that the selector does not fix."""
+    selector = dict(metric.selector)
+    return tuple(label for label in (_NAME_LABEL, _NAMESPACE_LABEL) if label not in selector)
+
+
+def _reads_several(hpa: HpaSeen, metric: MetricSpec, key: Key) -> Finding:
+    left_open = _left_open(metric)
+    whose = "every PredictiveAutoscaler's need"
+    if left_open == (_NAMESPACE_LABEL,):
+        whose = f"the need of the PredictiveAutoscalers {key.name} of all namespaces"
+    elif left_open == (_NAME_LABEL,):
+        whose = f"the need of every PredictiveAutoscaler of namespace {key.namespace}"
+    own = {_NAME_LABEL: key.name, _NAMESPACE_LABEL: key.namespace}
+    missing = ", ".join(f"{label}: {own[label]}" for label in left_open)
+    return Finding(
+        type="NoConflict",
+        status="False",
+        reason="NeedOfSeveralRead",
+        message=f"HPA {hpa.name} reads {whose}, and an HPA adds up what it reads; add to the "
+        f"metric.selector.matchLabels of its metric {METRIC_NAME}: {missing}",
     )
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from autoscaler.crd.words import takes
 Location = tuple[int | str, ...]
 
 _SHOWN_CHARACTERS = 80
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_./-]+")
 
 
 def faults(error: ValidationError, schema: Json, root: str) -> Iterator[str]:
@@ -37,8 +39,8 @@ def faults(error: ValidationError, schema: Json, root: str) -> Iterator[str]:
 
 
 def dotted(root: str, location: Location) -> str:
-    """`spec.nodePools[0].minNodes`."""
-    return root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    """`spec.nodePools[0].minNodes`; a name that is no word, which could break the line, as JSON: `spec["\\n"]`."""
+    return root + "".join(map(_step, location))
 
 
 def node_at(schema: Json, location: Location) -> Json:
@@ -49,6 +51,12 @@ def node_at(schema: Json, location: Location) -> Json:
         else:
             schema = schema["properties"][part] if "properties" in schema else schema["additionalProperties"]
     return schema
+
+
+def _step(part: int | str) -> str:
+    if isinstance(part, str) and _PLAIN_NAME.fullmatch(part):
+        return f".{part}"
+    return f"[{part}]" if isinstance(part, int) else f"[{_shown(part)}]"
 
 
 def _instead(name: str, node: Json) -> str:

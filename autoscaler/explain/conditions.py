@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from autoscaler.outcome import Finding, Outcome
+from autoscaler.outcome import Finding, Outcome, PoolOutcome
 
 TYPES = ("Ready", "AbleToScale", "ScalingActive", "ScalingLimited", "DemandKnown", "NoConflict", "NodePoolsReady")
 _LIMITS = frozenset({"TooManyReplicas", "TooFewReplicas", "ScaleUpLimit", "ScaleDownLimit"})
+_POOLS_AT_WORK = frozenset({"Idle", "Resizing", "Recommended"})
+"""What a provider says of a pool that it can be told about; any other state means that nodes do not come."""
 
 
 def conditions(outcome: Outcome) -> tuple[Finding, ...]:
@@ -107,11 +109,19 @@ def _demand_known(outcome: Outcome) -> Finding:
 
 
 def _pools(outcome: Outcome) -> Finding:
-    for pool in outcome.pools:
-        if pool.condition != "Ready":
-            message = f"{pool.name}: {pool.message}"
-            return Finding(type="NodePoolsReady", status="False", reason=pool.condition, message=message)
+    """The reason is the first pool's that is not well; the message tells of each."""
+    not_well = [(why, f"{pool.name}: {pool.message}") for pool in outcome.pools if (why := _why_not_ready(pool))]
+    if not_well:
+        message = "; ".join(told for _, told in not_well)
+        return Finding(type="NodePoolsReady", status="False", reason=not_well[0][0], message=message)
     return Finding(type="NodePoolsReady", status="True", reason="Ready", message="all pools can hold what is needed")
+
+
+def _why_not_ready(pool: PoolOutcome) -> str:
+    """ "" for a pool that can hold what is needed, and whose provider does what it is told."""
+    if pool.condition != "Ready":
+        return pool.condition
+    return "" if pool.state in _POOLS_AT_WORK else pool.state
 
 
 def _unknown(each: str) -> Finding:

@@ -2,7 +2,8 @@
 
     told      desired or written replicas changed, an error came, a condition turned
     joined    the same words again within 30 min: counted in the series of the event that is there
-    budgeted  at most 10 new events per object in 10 min; what was left out is counted in the next one
+    budgeted  at most 10 new events per object in 10 min, and one of mere advice, which may turn at every step; what was
+              left out is counted in the next one
 
 Source: kubernetes/api events/v1 types.go and, for joining, client-go tools/events/event_broadcaster.go (refreshTime);
 lengths by pkg/apis/core/validation/events.go, v1.36.3.
@@ -26,6 +27,7 @@ _NOTE_BYTES = 1024
 _REASON_CHARACTERS = 128
 _JOINED_NS = 30 * 60 * NS_PER_SECOND
 BUDGET_EVENTS, BUDGET_SECONDS = 10, 600
+_ADVICE = "DesiredReplicasChanged"
 _QUIET = frozenset({"Ready", "ScalingLimited"})
 """Conditions without events: Ready repeats another one, a limit comes and goes with each change of the count."""
 
@@ -50,7 +52,7 @@ def changes(before: Outcome | None, after: Outcome) -> Iterator[Told]:
     if acted.error and (before is None or before.acted.error != acted.error):
         yield Told(type="Warning", reason="FailedRescale", action="Rescale", note=acted.error)
     if _desired(before) not in (None, _desired(after)) and after.decision is not None and acted.after is None:
-        yield Told(type="Normal", reason="DesiredReplicasChanged", action="Decide", note=_advice(after))
+        yield Told(type="Normal", reason=_ADVICE, action="Decide", note=_advice(after))
     known = {} if before is None else {each.type: each for each in conditions(before)}
     for finding in conditions(after):
         if finding.type not in _QUIET and _turned(known.get(finding.type), finding):
@@ -93,13 +95,15 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Memory:
-    """Of one object. sent: by words. spent: instants of new events within the budget's time. left_out: since then."""
+    """Of one object. sent: by words. spent: instants of new events within the budget's time. left_out: since then.
+    advised_ns: when advice was told last."""
 
     uid: str
     last: Outcome | None = None
     sent: dict[Told, _Sent] = field(default_factory=dict)
     spent: deque[int] = field(default_factory=deque)
     left_out: int = 0
+    advised_ns: int | None = None
 
 
 class Events:
@@ -136,6 +140,11 @@ class Events:
         return memory
 
     async def _send(self, autoscaler: Autoscaler, memory: _Memory, told: Told, now_ns: int) -> int:
+        if told.reason == _ADVICE:
+            if memory.advised_ns is not None and now_ns - memory.advised_ns < BUDGET_SECONDS * NS_PER_SECOND:
+                memory.left_out += 1
+                return 0
+            memory.advised_ns = now_ns
         for words in [words for words, sent in memory.sent.items() if now_ns - sent.last_ns >= _JOINED_NS]:
             del memory.sent[words]
         sent = memory.sent.get(told)

@@ -34,6 +34,7 @@ class ControllerMetrics(Collector):
         self._may_write = may_write
         self._now_ns = now_ns
         self._last: dict[Key, Outcome] = {}
+        self._decided_ns: dict[Key, int] = {}
         self._conditions: dict[Key, tuple[Finding, ...]] = {}
         self._errors: Counter[str] = Counter()
         self._decisions: Counter[str] = Counter()
@@ -51,6 +52,7 @@ class ControllerMetrics(Collector):
         self._step_seconds += outcome.seconds
         if outcome.decision is not None:
             self._decisions[outcome.decision.reason] += 1
+            self._decided_ns[outcome.key] = outcome.at_ns
 
     def error(self, reason: str) -> None:
         """A step or a report failed. reason: CamelCase, one of few (`Timeout`, `FailedGetScale`, `Forbidden`)."""
@@ -63,6 +65,7 @@ class ControllerMetrics(Collector):
     def forget(self, key: Key) -> None:
         """The object is gone, and its series with it."""
         self._last.pop(key, None)
+        self._decided_ns.pop(key, None)
         self._conditions.pop(key, None)
 
     def page(self) -> bytes:
@@ -103,6 +106,10 @@ class ControllerMetrics(Collector):
             for labels, outcome in labelled:
                 if (value := read(outcome)) is not None:
                     yield f"{_PREFIX}{name}{{{labels}}} {float(value)!r}\n"
+        name = f"{_PREFIX}last_decision_timestamp_seconds"
+        yield f"# HELP {name} When it was last decided, also while steps decide nothing.\n# TYPE {name} gauge\n"
+        for key, at_ns in self._decided_ns.items():
+            yield f"{name}{{{_labels(key)}}} {at_ns / NS_PER_SECOND!r}\n"
         name = f"{_PREFIX}condition_ok"
         yield f"# HELP {name} 1 where a condition is as it should be.\n# TYPE {name} gauge\n"
         for labels, outcome in labelled:
@@ -128,10 +135,6 @@ def _desired(outcome: Outcome) -> float | None:
     return None if outcome.decision is None else outcome.decision.desired_replicas
 
 
-def _decided_at(outcome: Outcome) -> float | None:
-    return None if outcome.decision is None else outcome.at_ns / NS_PER_SECOND
-
-
 _FAMILIES: tuple[tuple[str, str, _Read], ...] = (
     ("desired_replicas", "Replicas that are wanted, behavior and bounds applied.", _desired),
     ("wanted_replicas", "Replicas that are wanted before bounds and behavior.", _number("wanted_replicas")),
@@ -146,7 +149,6 @@ _FAMILIES: tuple[tuple[str, str, _Read], ...] = (
     ("demand_known", "1 while demand is measured, 0 while a fallback is in force.", _number("known")),
     ("capacity_requests_per_second", "What one replica holds within the SLO.", _number("capacity_requests_per_second")),
     ("lead_time_seconds", "From asking for a replica to serving with it.", _number("lead_time_seconds")),
-    ("last_decision_timestamp_seconds", "When it was last decided.", _decided_at),
     ("paused", "1 while nothing is written.", lambda o: float(o.paused)),
 )
 

@@ -25,21 +25,24 @@ _SEEN_AT_ONCE = (
     "lastScaleTime",
 )
 _MOVED_SHARE = 0.05
-_REFRESH_SECONDS = 60.0
+_MOVED_SECONDS = 60.0
+"""Between two writes for numbers alone. Measured demand moves by more than 5 % at nearly every step."""
+_REFRESH_SECONDS = 300.0
 
 
 def due(before: Mapping[str, Any], after: Mapping[str, Any], now_ns: int) -> bool:
-    """Whether people would want to see it: a count, a condition or a reason changed, a number moved by more than 5 %,
-    or anything else changed and the last write is 60 s old."""
+    """Whether people would want to see it: at once where a count, a condition or a reason changed; a minute after the
+    last write where a number moved by more than 5 %; after 5 minutes where anything changed, so that it is seen alive.
+    """
     if any(before.get(name) != after.get(name) for name in _SEEN_AT_ONCE):
         return True
     if _judgements(before) != _judgements(after) or _pools(before) != _pools(after):
         return True
-    if any(
+    age_seconds = _age_seconds(before.get("lastDecisionTime"), now_ns)
+    if age_seconds >= _MOVED_SECONDS and any(
         _moved(before.get(section), after.get(section)) for section in ("demand", "forecast", "capacity", "hourlyCost")
     ):
         return True
-    age_seconds = _age_seconds(before.get("lastDecisionTime"), now_ns)
     return age_seconds >= _REFRESH_SECONDS and _without_time(before) != _without_time(after)
 
 

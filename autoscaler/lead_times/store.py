@@ -7,6 +7,7 @@ flush tries again. What is missing is learned anew from the cluster.
 import asyncio
 import logging
 import sqlite3
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -139,7 +140,7 @@ class Store:
         present = now_ns // HOUR_NS
         for (key, hour), minutes in list(self._open_hours.items()):
             is_over = hour < present and now_ns % HOUR_NS >= MINUTE_NS  # its last samples may come a little late
-            last_ns = self._written_at.setdefault(key, now_ns - hash(key) % _MINUTES_BETWEEN_WRITES * MINUTE_NS)
+            last_ns = self._written_at.setdefault(key, now_ns - _place(key) * MINUTE_NS)
             is_due = now_ns - last_ns >= _MINUTES_BETWEEN_WRITES * MINUTE_NS
             if minutes.changed and (everything or is_over or is_due):
                 self._batch.hours[key, hour] = minutes.means()
@@ -214,6 +215,11 @@ class Store:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+
+def _place(key: Key) -> int:
+    """In [0, _MINUTES_BETWEEN_WRITES): not all workloads are written at once, and each at the same place every time."""
+    return zlib.crc32(f"{key.namespace}/{key.name}".encode()) % _MINUTES_BETWEEN_WRITES
 
 
 def _remedy(error: Exception) -> str:

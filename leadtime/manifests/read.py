@@ -9,6 +9,7 @@ from leadtime.manifests.hpa import hpa_spec
 from leadtime.manifests.keda import scaled_object_policy
 from leadtime.manifests.knative import pod_autoscaler_policy, service_policy
 from leadtime.manifests.kserve import inference_service_policy
+from leadtime.manifests.predictive_autoscaler import predictive_autoscaler_policy
 from policies.errors import BadInput
 from policies.hpa import hpa_policy
 from policies.policy import Policy
@@ -37,6 +38,7 @@ Reader = Callable[[Document], Policy[Any, Any]]
 
 _READERS: dict[tuple[str, str], Reader] = {
     ("autoscaling", "HorizontalPodAutoscaler"): _hpa,
+    ("autoscaling.leadtime.dev", "PredictiveAutoscaler"): predictive_autoscaler_policy,
     ("keda.sh", "ScaledObject"): scaled_object_policy,
     ("serving.knative.dev", "Service"): service_policy,
     ("autoscaling.internal.knative.dev", "PodAutoscaler"): pod_autoscaler_policy,

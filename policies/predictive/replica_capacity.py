@@ -7,10 +7,15 @@ from policies.predictive.demand import Demand
 from policies.predictive.spec import PredictiveSpec
 from policies.predictive.within_slo import Spread, WithinSLO
 
+_SIZES = (1e-6, 1e9)
+"""Mean tokens of a request: outside it is no size, but a float's end, and what is divided by it no rate."""
+
 
 def sustained(spec: PredictiveSpec, sample: Demand) -> float | None:
     """Requests per second of one replica at the mean TPOT; None while the requests' sizes are unknown."""
     if sample.prompt_tokens is None or sample.output_tokens is None:
+        return None
+    if not all(_SIZES[0] <= size <= _SIZES[1] for size in (sample.prompt_tokens, sample.output_tokens)):
         return None
     rate = sustained_requests_per_second(
         spec.profile,

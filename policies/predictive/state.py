@@ -14,10 +14,14 @@ from policies.predictive.missed import missed_shares
 from policies.predictive.observed_load import ObservedLoad, usual_level
 from policies.predictive.observed_load import observe as observe_load
 from policies.predictive.replica_capacity import log_room, sustained
+from policies.predictive.settled import Settled
 from policies.predictive.sizing import Sizing
 from policies.predictive.spec import PredictiveSpec
 from policies.predictive.within_slo import Spread, share_within
 from policies.snapshot import NS_PER_SECOND, Snapshot
+
+_LONG_REQUEST = 2.0
+"""Times the mean request's tokens: what most requests do not exceed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,6 +37,7 @@ class PredictiveState:
     sizing: Sizing | None = None
     margin: Margin = field(default_factory=Margin)
     spread: Spread = field(default_factory=Spread.prior)
+    settled: Settled = field(default_factory=Settled)
     jump: Jump = field(default_factory=Jump)
     lead_times: LeadTimes = field(default_factory=LeadTimes)
     lead_time_seconds: float | None = None
@@ -68,7 +73,10 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
     if state.load.traits is not None:
         jump = jump.seen(sample.at_ns, usual=usual_level(state.load), load=replicas)
     load = observe_load(state.load, sample.at_ns, replicas)
-    state = replace(state, last=sample, load=load, jump=jump)
+    settled = state.settled.seen(
+        sample.at_ns, snapshot, backlog=sample.backlog, started_per_second=sample.started_per_second
+    )
+    state = replace(state, last=sample, load=load, jump=jump, settled=settled)
     if before is None or sample.requests_per_second <= 0:
         return state
     seconds = (sample.at_ns - before.at_ns) / NS_PER_SECOND
@@ -77,7 +85,10 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
     ttft_missed, tpot_missed = missed_shares(snapshot, spec.ttft_seconds, spec.tpot_seconds)
     spread = state.spread
     if tpot_missed is not None:
-        spread = spread.seen(log_room=room, requests=requests, missed_share=tpot_missed, seconds=seconds)
+        assert sample.output_tokens is not None, "sustained says that it is known"
+        longest = _LONG_REQUEST * sample.output_tokens * spec.tpot_seconds
+        if settled.is_settled(sample.at_ns, request_seconds=longest):
+            spread = spread.seen(log_room=room, requests=requests, missed_share=tpot_missed, seconds=seconds)
     else:
         tpot_missed = 1.0 - float(share_within(np.asarray(room), spread.value))
     if ttft_missed is None:

@@ -15,10 +15,13 @@ _ROWS = 40
 class AutoscalerWatch:
     """One object and its workload, asked for again and again. seen: (seconds, replicas, status), changes only."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, name: str, *, kind: str = "deployments") -> None:
+    def __init__(
+        self, plane: ControlPlane, namespace: str, name: str, *, kind: str = "deployments", target: str = ""
+    ) -> None:
+        """target: the workload's name, where it is not the object's own."""
         self._api = plane.api
         self.path = f"{API}/namespaces/{namespace}/predictiveautoscalers/{name}"
-        self._target = f"/apis/apps/v1/namespaces/{namespace}/{kind}/{name}"
+        self._target = f"/apis/apps/v1/namespaces/{namespace}/{kind}/{target or name}"
         self._started = time.monotonic()
         self.seen: list[tuple[float, int, dict[str, Any]]] = []
 
@@ -66,6 +69,16 @@ class AutoscalerWatch:
         while time.monotonic() < deadline:
             now, _ = self.look()
             assert now == before, f"must stay {before}\n{self.table()}"
+            time.sleep(POLL_SECONDS)
+
+    def never_fewer(self, seconds: float) -> None:
+        """More replicas may be asked for, fewer may not."""
+        most, _ = self.look()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            now, _ = self.look()
+            assert now >= most, f"must not fall below {most}\n{self.table()}"
+            most = now
             time.sleep(POLL_SECONDS)
 
     def set(self, **spec: Any) -> None:

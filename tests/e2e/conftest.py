@@ -17,7 +17,15 @@ from played_together import played_together, pytest_pyfunc_call, scene, world  #
 StartControlPlane = Callable[..., ControlPlane]
 
 
-LONGEST_FIRST = ("test_many_hpas", "test_scenarios_scaling", "test_scenarios_outages", "test_scenarios_metric_loss")
+LONGEST_FIRST = (
+    "test_many_hpas",
+    "test_scenarios_scaling",
+    "test_controller_failures",
+    "test_scenarios_outages",
+    "test_controller_disturbed",
+    "test_controller_modes",
+    "test_scenarios_metric_loss",
+)
 """Modules that several processes (`-n`) begin with, so that none of them is left to the end."""
 
 

@@ -1,10 +1,12 @@
 """The controller in a control plane: its manifests applied, its pods started as the Deployment says (pod_process.py).
 
 There is no pod network, so each replica listens on a port of its own: the Deployment is scaled to 0, and each process
-has a pod of the same template that names its port, where the adapter finds its page. Its steps and collections come every 2 seconds instead of every 15, so that a test need not wait.
+has a pod of the same template that names its port, where the adapter finds its page. Its steps and collections come
+every 2 seconds instead of every 15, so that a test need not wait.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,11 +14,13 @@ from typing import Any, Self
 import yaml
 from adapter_manifests import built, one
 from control_plane import ControlPlane
+from controller_page import POLL_SECONDS, ControllerPage
 from kube_api import Object
 from pod_process import PodProcess
 
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "controller"
 SYNC_SECONDS = 2
+LEADING_SECONDS = 30.0  # a Lease of 12 s, twice and a half
 API = "/apis/autoscaling.leadtime.dev/v1alpha1"
 
 
@@ -62,6 +66,17 @@ class Controller:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/leadtime-controller"
         holder: str = self.plane.api.get(path)["spec"].get("holderIdentity") or ""
         return holder
+
+    def leading(self) -> PodProcess:
+        """The replica that runs here and may write now. Raises AssertionError where none may for 30 s."""
+        deadline = time.monotonic() + LEADING_SECONDS
+        while True:
+            running = [replica for replica in self.replicas if replica.process.popen.poll() is None]
+            for replica in running:
+                if ControllerPage.of(replica).leads:
+                    return replica
+            assert time.monotonic() < deadline, f"nobody leads: {[ControllerPage.of(replica) for replica in running]}"
+            time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
         """End what runs here; the applied objects stay."""

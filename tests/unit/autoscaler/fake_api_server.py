@@ -5,11 +5,12 @@ import asyncio
 import copy
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from fake_object_server import own_min_replicas
 from kubernetes.aio.client import Configuration
 
 from adapter.sources.kubernetes.client import KubeClient
@@ -28,8 +29,8 @@ _SERVED = {
 }
 
 
-async def until(true: Callable[[], bool], *, seconds: float = 5.0) -> None:
-    """Wait for something that another task brings about."""
+async def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait for something that another task brings about, which takes milliseconds unless the machine is busy."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.002)
@@ -51,6 +52,7 @@ class FakeApiServer:
         self.requests_per_second = 0.0
         self._answered: defaultdict[str, float] = defaultdict(float)
         self._version = 100
+        self._told: defaultdict[str, list[Json]] = defaultdict(list)
         self._watchers: defaultdict[str, list[asyncio.Queue[Json | None]]] = defaultdict(list)
         self.port = 0
 
@@ -94,6 +96,10 @@ class FakeApiServer:
         for pod in pods:
             self._answered[pod] += self.requests_per_second * seconds / len(pods)
 
+    def last_change(self, resource: str) -> int:
+        """The version that a watch of `/api/v1/pods` reaches once it has seen everything."""
+        return _version_of(self._told[resource][-1]) if self._told[resource] else 0
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[KubeClient]:
         """A client of it."""
@@ -125,7 +131,8 @@ class FakeApiServer:
         if request.method == "GET":
             return await self._get(request, path)
         self.writes.append((request.method, path, body))
-        return self._write(request.method, path, body)
+        operation = "Apply" if request.content_type.startswith("application/apply-patch") else "Update"
+        return self._write(request.method, path, body, request.query, operation)
 
     async def _get(self, request: web.Request, path: str) -> web.StreamResponse:
         if path == "/apis/apps/v1":
@@ -134,15 +141,21 @@ class FakeApiServer:
             return web.json_response({"kind": "APIResourceList", "resources": kinds})
         if request.query.get("watch") == "true":
             return await self._watch(request, path)
-        if path in _SERVED:
-            items = [item for at, item in sorted(self.objects.items()) if _list_of(at) == path]
+        resource = path if path in _SERVED else _list_of(f"{path}/any")
+        if resource in _SERVED:
+            named = request.query.get("fieldSelector", "").partition("metadata.name=")[2]
+            items = [
+                item
+                for at, item in sorted(self.objects.items())
+                if _list_of(at) == resource and (path == resource or at == f"{path}/{named}")
+            ]
             return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": items})
         if path.endswith("/scale") and path.removesuffix("/scale") in self.objects:
             return web.json_response(self._scale(path.removesuffix("/scale")))
         found = self.objects.get(path)
         return web.json_response(found) if found is not None else _status(404, "NotFound", path)
 
-    def _write(self, method: str, path: str, body: Json) -> web.Response:
+    def _write(self, method: str, path: str, body: Json, params: Mapping[str, str], operation: str) -> web.Response:
         if method == "POST":
             path = f"{path}/{body['metadata']['name']}"
             if path in self.objects:
@@ -155,21 +168,30 @@ class FakeApiServer:
         version = (body.get("metadata") or {}).get("resourceVersion")
         if version is not None and version != found["metadata"]["resourceVersion"]:
             return _status(409, "Conflict", path)
-        written = self.put(at, body if method == "PUT" else _merged(found, body))
+        after: Json = body if method == "PUT" else _merged(found, body)
+        if "minReplicas" in body.get("spec", {}) and at.split("/")[-2] == "horizontalpodautoscalers":
+            own_min_replicas(found, after, params, operation)
+        written = self.put(at, after)
         return web.json_response(self._scale(at) if path.endswith("/scale") else written)
 
     async def _watch(self, request: web.Request, path: str) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         queue: asyncio.Queue[Json | None] = asyncio.Queue()
+        since = int(request.query.get("resourceVersion") or 0)
+        for past in self._told[path]:
+            if _version_of(past) > since:
+                queue.put_nowait(past)
         self._watchers[path].append(queue)
         while (event := await queue.get()) is not None:
             await response.write(json.dumps(event).encode() + b"\n")
         return response
 
     def _tell(self, path: str, kind: str) -> None:
+        event = {"type": kind, "object": copy.deepcopy(self.objects[path])}
+        self._told[_list_of(path)].append(event)
         for watcher in self._watchers[_list_of(path)]:
-            watcher.put_nowait({"type": kind, "object": copy.deepcopy(self.objects[path])})
+            watcher.put_nowait(event)
 
     def _scale(self, path: str) -> Json:
         found = self.objects[path]
@@ -223,6 +245,10 @@ class FakeApiServer:
             "vllm:kv_cache_usage_perc 0.1",
         ]
         return web.Response(text="\n".join(lines) + "\n")
+
+
+def _version_of(event: Json) -> int:
+    return int(event["object"]["metadata"]["resourceVersion"])
 
 
 def _list_of(path: str) -> str:

@@ -76,7 +76,7 @@ class FakeObjectServer:
         after = merged(found, body)
         if "minReplicas" in body.get("spec", {}):
             is_apply = content_type.startswith("application/apply-patch")
-            _own_min_replicas(found, after, params, "Apply" if is_apply else "Update")
+            own_min_replicas(found, after, params, "Apply" if is_apply else "Update")
         self.put(path, after)
         return self.objects[path]
 
@@ -109,7 +109,7 @@ def merged(target: Any, patch: Any) -> Any:
     return result
 
 
-def _own_min_replicas(before: Json, after: Json, params: Mapping[str, str], operation: str) -> None:
+def own_min_replicas(before: Json, after: Json, params: Mapping[str, str], operation: str) -> None:
     """Server-side apply's rules for one field: another value takes it from its owners, which needs force to apply."""
     manager = params["fieldManager"]
     entries = list(before["metadata"].get("managedFields") or ())

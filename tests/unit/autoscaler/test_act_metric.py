@@ -1,6 +1,7 @@
 """Mode Metric: what the published need becomes in a stock HPA, decided by policies.hpa itself."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -25,10 +26,18 @@ EXACT = {"scaleUp": {"tolerance": "0"}, "scaleDown": {"tolerance": "0", "stabili
 WINDOW = {"scaleDown": {"stabilizationWindowSeconds": 300}}
 
 
-def reading_hpa(behavior: dict[str, Any] | None = None, average: str = "1", maximum: int = 200) -> HpaSeen:
+OWN_LABELS = {"namespace": "leadtime-system", "exported_namespace": "llm", "predictiveautoscaler": "vllm"}
+
+
+def reading_hpa(
+    behavior: dict[str, Any] | None = None,
+    average: str = "1",
+    maximum: int = 200,
+    labels: Mapping[str, str] = OWN_LABELS,
+) -> HpaSeen:
     """An HPA as docs/controller.md has it."""
     external = {
-        "metric": {"name": METRIC_NAME, "selector": {"matchLabels": {"predictiveautoscaler": "vllm"}}},
+        "metric": {"name": METRIC_NAME, "selector": {"matchLabels": dict(labels)}},
         "target": {"type": "AverageValue", "averageValue": average},
     }
     spec: dict[str, Any] = {"metrics": [{"type": "External", "external": external}]}
@@ -44,7 +53,7 @@ def by_the_hpa(reading: HpaSeen, replicas: int, published: Observation) -> tuple
         Pod(name=f"vllm-{each}", phase="Running", ready="True", created_ns=0, start_ns=0, ready_transition_ns=0)
         for each in range(replicas)
     )
-    query = MetricQuery(type="External", name=METRIC_NAME, selector=(("predictiveautoscaler", "vllm"),))
+    query = MetricQuery(type="External", name=METRIC_NAME, selector=tuple(sorted(OWN_LABELS.items())))
     snapshot = Snapshot(replicas=replicas, pods=pods, observations={query: published})
     return decide(spec, HPAState(), snapshot, at(0))
 
@@ -186,6 +195,34 @@ def test_a_successor_is_silent_while_its_predecessors_last_word_may_count() -> N
         pytest.param((hpa(),), 20, 25, {}, "NeedNotRead", "averageValue 1", id="another-metric"),
         pytest.param((reading_hpa(EXACT, "2"),), 20, 25, {}, "WrongTarget", "was averageValue 2", id="wrong-target"),
         pytest.param((reading_hpa(EXACT, maximum=22),), 20, 25, {}, "NeedAboveHPAMax", "raise it", id="hpas-max"),
+        pytest.param(
+            (reading_hpa(EXACT, labels={**OWN_LABELS, "exported_namespace": "chat"}),),
+            20,
+            25,
+            {},
+            "NeedNotRead",
+            "exported_namespace: llm, predictiveautoscaler: vllm",
+            id="that-of-a-namesake-elsewhere",
+        ),
+        pytest.param(
+            (reading_hpa(EXACT, labels={"predictiveautoscaler": "vllm"}),),
+            20,
+            25,
+            {},
+            "NeedOfSeveralRead",
+            "need of the PredictiveAutoscalers vllm of all namespaces, and an HPA adds up what it reads; add to the "
+            "metric.selector.matchLabels of its metric leadtime_needed_replicas: exported_namespace: llm",
+            id="that-of-namesakes-too",
+        ),
+        pytest.param(
+            (reading_hpa(EXACT, labels={}),),
+            20,
+            25,
+            {},
+            "NeedOfSeveralRead",
+            "reads every PredictiveAutoscaler's need",
+            id="everybodys",
+        ),
         pytest.param(
             (reading_hpa(WINDOW),),
             20,

@@ -16,6 +16,7 @@ from autoscaler.autoscaler import PAUSED_ANNOTATION
 from autoscaler.cluster import Key
 from autoscaler.controller import Controller
 from autoscaler.explain.replay import replay
+from autoscaler.observe.world import World
 from autoscaler.settings import ControllerSettings
 from autoscaler.tracing import Tracing
 
@@ -23,6 +24,7 @@ AUTOSCALER_LIST = "/v1alpha1/predictiveautoscalers"
 START_SECONDS = 1_800_000_000
 KEY = Key("llm", "vllm")
 OBJECT = "/apis/autoscaling.leadtime.dev/v1alpha1/namespaces/llm/predictiveautoscalers/vllm"
+HPA = "/apis/autoscaling/v2/namespaces/llm/horizontalpodautoscalers/vllm"
 DEPLOYMENT = "/apis/apps/v1/namespaces/llm/deployments/vllm"
 NS_PER_SECOND = 1_000_000_000
 
@@ -54,6 +56,7 @@ class Running:
         others: controllers of the same cluster at the same time.
         """
         all_of_them = [each.controller._parts for each in (self, *others)]
+        await until(lambda: all(self._sees_everything(parts.world) for parts in all_of_them))
         for _ in range(round(seconds / 3.0)):
             self.time.seconds += 3.0
             for parts in all_of_them:
@@ -64,6 +67,13 @@ class Running:
             await parts.demand.collect(0, self.time.now_ns())
             for key in list(parts.world.autoscalers):
                 await parts.steps.due(key)
+
+    def _sees_everything(self, world: World) -> bool:
+        """Whether its watches have come as far as the server."""
+        return all(
+            watch.absent or (watch.synced and int(watch._version or 0) >= self.server.last_change(watch.path))
+            for watch in world._watches()
+        )
 
     @property
     def leads(self) -> bool:
@@ -81,8 +91,13 @@ class Running:
 
 
 def settings(**changed: Any) -> ControllerSettings:
+    """No limit of real time that a busy machine could reach."""
+    patient = {
+        "steps": {"timeoutSeconds": 300},
+        "sources": [{"scrape": {"intervalSeconds": 60, "timeoutSeconds": 60, "collectionSeconds": 3600}}],
+    }
     return ControllerSettings.model_validate(
-        {"server": {"host": "127.0.0.1", "port": 0}, "store": {"path": ""}, **changed}
+        {"server": {"host": "127.0.0.1", "port": 0}, "store": {"path": ""}, **patient, **changed}
     )
 
 
@@ -290,6 +305,35 @@ async def test_it_serves_probes_metrics_and_the_page_and_releases_its_lease_at_t
         stopped.set()
         await task
         assert server.objects[LEASE]["spec"]["holderIdentity"] == ""
+
+
+async def test_a_floor_of_an_object_that_was_deleted_while_no_controller_ran_is_given_back() -> None:
+    server, time = FakeApiServer(), Time()
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "vllm"}
+    async with server.serving() as client:
+        server.add_deployment("vllm", 2)
+        server.put(
+            HPA,
+            {
+                "metadata": {"name": "vllm", "namespace": "llm", "uid": "u-2"},
+                "spec": {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 50},
+            },
+        )
+        server.put(OBJECT, an_autoscaler(mode="Floor"))
+        async with a_controller(server, client, time) as first:
+            server.requests_per_second = 150.0
+            for _ in range(4):
+                await first.period()
+        assert server.objects[HPA]["spec"]["minReplicas"] > 2
+        server.delete(OBJECT)
+        async with a_controller(server, client, time) as second:
+            await second.controller._parts.orphans.turn()
+            assert server.objects[HPA]["spec"]["minReplicas"] > 2, "it does not lead yet"
+            await second.period()
+            assert second.leads
+            await second.controller._parts.orphans.turn()
+        assert server.objects[HPA]["spec"]["minReplicas"] == 2
+        assert not server.objects[HPA]["metadata"]["annotations"]
 
 
 @pytest.mark.parametrize(

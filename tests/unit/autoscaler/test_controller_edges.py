@@ -20,6 +20,7 @@ from adapter.sources.source import SourceUnavailable
 from autoscaler.cluster import Key
 from autoscaler.http import HttpServer, application
 from autoscaler.json_log import JsonLines
+from autoscaler.lead_times.backfill import merged
 from autoscaler.lead_times.step import UNKNOWN_ROOM, Room, Step
 from autoscaler.next_lead_time import NextLeadTime
 from autoscaler.node_pools.seen import NodeNow
@@ -282,54 +283,82 @@ async def test_the_room_is_what_ready_nodes_of_its_pools_have_free() -> None:
 # the past
 
 
-def samples(hours: int) -> Samples:
-    at_ns = NOW_NS - np.arange(hours * 60, 0, -1, dtype=np.int64) * 60 * NS_PER_SECOND
-    ones = np.ones(len(at_ns))
-    return Samples(at_ns=at_ns, requests_per_second=ones, prompt_tokens=ones, output_tokens=ones)
+def samples(minutes_ago: range, rate: float = 1.0) -> Samples:
+    at_ns = NOW_NS - np.array(minutes_ago, dtype=np.int64) * 60 * NS_PER_SECOND
+    values = np.full(len(at_ns), rate)
+    return Samples(at_ns=at_ns, requests_per_second=values, prompt_tokens=values, output_tokens=values)
+
+
+TWO_WEEKS = 14 * 24 * 60
+DAY = 24 * 60
 
 
 class Kept:
-    """A store, and a Prometheus that can be told to fail."""
+    """A store whose samples have the rate 1, and a Prometheus with all of rate 2 that can be told to fail.
 
-    def __init__(self, hours: int, prometheus_hours: int | None) -> None:
-        self._hours = hours
-        self.prometheus_hours = prometheus_hours
-        self.asked: list[str] = []
+    minutes_ago: of the store's samples. is_down: of Prometheus. asked: (first, last) minute ago of each query.
+    """
+
+    def __init__(self, *minutes_ago: range, is_down: bool = False) -> None:
+        self._minutes_ago = minutes_ago
+        self._is_down = is_down
+        self.asked: list[tuple[int, int]] = []
 
     async def load(self, key: Key) -> Samples:
         assert key == KEY
-        return samples(self._hours)
+        kept = samples(range(0))
+        for span in self._minutes_ago:
+            kept = merged(kept, samples(span))
+        return kept
 
     async def read(self, asked: Any, *, since_ns: int, until_ns: int) -> Samples:
-        assert until_ns - since_ns == 14 * 24 * HOUR_NS
-        self.asked.append(asked.names)
-        if self.prometheus_hours is None:
+        assert (asked.namespace, asked.names) == ("llm", "vllm-[a-z0-9]+-[a-z0-9]{5}")
+        first, last = ((NOW_NS - at_ns) // (60 * NS_PER_SECOND) for at_ns in (since_ns, until_ns))
+        self.asked.append((first, last))
+        if self._is_down:
             raise SourceUnavailable("connection", "refused")
-        return samples(self.prometheus_hours)
+        return samples(range(first, last - 1, -1), 2.0)
 
 
 @pytest.mark.parametrize(
-    ("own_hours", "prometheus_hours", "asked", "taken_hours"),
+    ("own", "asked", "own_samples", "all_samples"),
     [
-        pytest.param(48, 300, 0, 48, id="its-own-file-is-enough"),
-        pytest.param(2, 300, 1, 300, id="a-young-file-is-completed"),
-        pytest.param(2, 1, 1, 2, id="a-younger-prometheus-is-not-taken"),
-        pytest.param(2, None, 1, 2, id="a-prometheus-that-fails-costs-nothing"),
+        pytest.param([range(TWO_WEEKS, -1, -1)], [], TWO_WEEKS + 1, TWO_WEEKS + 1, id="a-whole-file-is-enough"),
+        pytest.param(
+            [range(TWO_WEEKS, 10, -1)], [], TWO_WEEKS - 10, TWO_WEEKS - 10, id="what-a-restart-loses-is-little"
+        ),
+        pytest.param([], [(TWO_WEEKS, 0)], 0, TWO_WEEKS + 1, id="no-file"),
+        pytest.param([range(DAY, -1, -1)], [(TWO_WEEKS, DAY)], DAY + 1, TWO_WEEKS + 1, id="a-young-file"),
+        pytest.param(
+            [range(TWO_WEEKS, 2 * DAY, -1), range(DAY, -1, -1)],
+            [(2 * DAY + 1, DAY)],
+            TWO_WEEKS - DAY + 1,
+            TWO_WEEKS + 1,
+            id="a-day-without-a-controller",
+        ),
     ],
 )
-async def test_the_past_is_the_longer_of_the_file_and_prometheus(
-    own_hours: int, prometheus_hours: int | None, asked: int, taken_hours: int
+async def test_the_past_is_the_files_with_its_gaps_filled_by_prometheus(
+    own: list[range], asked: list[tuple[int, int]], own_samples: int, all_samples: int
 ) -> None:
-    kept = Kept(own_hours, prometheus_hours)
+    kept = Kept(*own)
     past = PastDemand({KEY: autoscaler()}, kept, kept, Clock())  # type: ignore[arg-type]
-    assert len((await past.read(KEY)).at_ns) == taken_hours * 60
-    assert len(kept.asked) == asked
-    await past.read(KEY)
-    assert len(kept.asked) == asked * (1 if prometheus_hours is None else 2), (
-        "one that failed is left alone for a while"
-    )
+    found = await past.read(KEY)
+    assert kept.asked == asked
+    assert len(found.at_ns) == all_samples
+    assert np.all(np.diff(found.at_ns) > 0)
+    assert np.count_nonzero(found.requests_per_second == 1.0) == own_samples
 
 
+async def test_a_prometheus_that_fails_costs_nothing_and_is_left_alone_for_a_while() -> None:
+    kept = Kept(range(DAY, -1, -1), is_down=True)
+    past = PastDemand({KEY: autoscaler()}, kept, kept, Clock())  # type: ignore[arg-type]
+    for _ in range(2):
+        assert len((await past.read(KEY)).at_ns) == DAY + 1
+    assert len(kept.asked) == 1
+
+
+# node pools
 # node pools
 
 

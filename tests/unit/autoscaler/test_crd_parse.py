@@ -125,6 +125,11 @@ def test_what_the_api_server_refuses_is_refused_here_too(row: dict[str, Any]) ->
             'spec.profile: was "' + "x" * 76 + "..., must be a text of 1 to 200 characters; correct it",
             id="a long value is cut",
         ),
+        pytest.param(
+            {"slo": {"tpotSeconds": 0.1, "a\nb": 1}},
+            'spec.slo["a\\nb"]: is no field; remove it, or use one of ttftSeconds, tpotSeconds, attainment',
+            id="a name that would break the line",
+        ),
     ],
 )
 def test_a_message_names_field_value_range_and_remedy(changes: dict[str, Any], message: str) -> None:

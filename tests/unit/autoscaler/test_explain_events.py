@@ -117,6 +117,15 @@ async def test_a_storm_is_cut_to_the_budget_and_its_size_is_told():
     assert server.writes[-1][2]["note"].endswith("(90 more events were left out)")
 
 
+async def test_advice_that_turns_at_every_step_is_one_event_in_ten_minutes():
+    server = FakeObjectServer()
+    events = events_on(server)
+    for step in range(121):  # half an hour
+        await events.report(autoscaler(), outcome(15 * step, desired=4 + step))
+    assert [body["reason"] for _, _, body in server.writes] == ["DesiredReplicasChanged"] * 3
+    assert server.writes[1][2]["note"].endswith("(39 more events were left out)")
+
+
 async def test_a_failed_event_is_not_told_twice_and_the_next_one_is():
     server = FakeObjectServer()
     events = events_on(server)

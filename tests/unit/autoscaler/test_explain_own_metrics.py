@@ -56,6 +56,19 @@ def test_steps_are_counted_and_shown():
     assert ("leadtime_controller_lead_time_seconds", "llm", "vllm") not in seen  # the last step did not know it
 
 
+def test_the_time_of_the_last_decision_stays_while_steps_decide_nothing():
+    """Its age is what the alert on late decisions goes by."""
+    metrics, _ = made(Clock())
+    name = ("leadtime_controller_last_decision_timestamp_seconds", "llm", "vllm")
+    metrics.step(outcome(0, desired=None))
+    assert name not in samples(metrics)
+    metrics.step(outcome(15))
+    metrics.step(outcome(30, desired=None))
+    assert samples(metrics)[name] == at(15) / 1e9
+    metrics.forget(KEY)
+    assert name not in samples(metrics)
+
+
 def test_the_series_of_an_object_go_with_it():
     metrics, _ = made(Clock())
     metrics.step(outcome())

@@ -117,6 +117,18 @@ def test_a_transition_time_moves_with_the_status_alone():
         pytest.param({"paused": True}, "Ready", "True", "Deciding", id="paused-on-purpose"),
         pytest.param({"desired": None}, "Ready", "Unknown", "NotObserved", id="not-observed"),
         pytest.param({"pools": (POOL,)}, "NodePoolsReady", "False", "StockedOut", id="pool"),
+        *(
+            pytest.param(
+                {"pools": (replace(POOL, condition="Ready", state=state),)}, "NodePoolsReady", "False", state, id=state
+            )
+            for state in ("Refused", "StockedOut", "QuotaExceeded", "Unreachable")
+        ),
+        *(
+            pytest.param(
+                {"pools": (replace(POOL, condition="Ready", state=state),)}, "NodePoolsReady", "True", "Ready", id=state
+            )
+            for state in ("Idle", "Resizing", "Recommended")
+        ),
         pytest.param(
             {"decided": decision(4, known=0.0, unknown_seconds=40.0, held_replicas=4.0)},
             "DemandKnown",
@@ -136,6 +148,15 @@ def test_a_transition_time_moves_with_the_status_alone():
 def test_conditions(parts, kind, status, reason):
     finding = by_type(outcome(**parts))[kind]
     assert (finding.status, finding.reason) == (status, reason)
+
+
+def test_each_pool_that_is_not_ready_is_told_of():
+    refused = replace(POOL, name="b", condition="Ready", state="Refused", message="403: give container.clusters.update")
+    found = by_type(outcome(pools=(replace(POOL, name="a", message="no L4 in zone b"), refused)))["NodePoolsReady"]
+    assert (found.reason, found.message) == (
+        "StockedOut",
+        "a: no L4 in zone b; b: 403: give container.clusters.update",
+    )
 
 
 def test_a_limit_does_not_make_an_object_unready():
@@ -182,10 +203,11 @@ def step_at(seconds: float, demand: float = 30.0, words: str = "as before", **pa
         pytest.param(step_at(15), False, id="nothing"),
         pytest.param(step_at(3600), False, id="nothing-for-an-hour"),
         pytest.param(step_at(15, words="other words"), False, id="words"),
-        pytest.param(step_at(59, words="other words"), False, id="words-soon"),
-        pytest.param(step_at(60, words="other words"), True, id="words-a-minute-on"),
-        pytest.param(step_at(15, demand=31.4), False, id="a-number-by-4-percent"),
-        pytest.param(step_at(15, demand=31.7), True, id="a-number-by-5-percent"),
+        pytest.param(step_at(299, words="other words"), False, id="words-soon"),
+        pytest.param(step_at(300, words="other words"), True, id="words-5-minutes-on"),
+        pytest.param(step_at(60, demand=31.4), False, id="a-number-by-4-percent"),
+        pytest.param(step_at(59, demand=31.7), False, id="a-number-by-5-percent-soon"),
+        pytest.param(step_at(60, demand=31.7), True, id="a-number-by-5-percent"),
         pytest.param(step_at(15, replicas=Replicas(asked=4, ready=3, starting=1)), True, id="a-count"),
         pytest.param(step_at(15, paused=True), True, id="a-pause"),
         pytest.param(step_at(15, mode="Floor"), True, id="the-mode"),

@@ -42,9 +42,10 @@ def hpa(name: str = "vllm", *, maximum: int = 10, **metadata: Any) -> dict[str, 
     }
 
 
-def reading_hpa() -> dict[str, Any]:
+def reading_hpa(**labels: str) -> dict[str, Any]:
     found = hpa()
-    metric = {"name": "leadtime_needed_replicas", "selector": {"matchLabels": {"predictiveautoscaler": "chat"}}}
+    matched = {"predictiveautoscaler": "chat", **labels}
+    metric = {"name": "leadtime_needed_replicas", "selector": {"matchLabels": matched}}
     target = {"type": "AverageValue", "averageValue": "1"}
     found["spec"]["metrics"] = [{"type": "External", "external": {"metric": metric, "target": target}}]
     return found
@@ -111,7 +112,13 @@ def cluster(*objects: dict[str, Any], **changed: Any) -> Gathered:
             ["fail: llm/chat: HPA vllm does not read the need"],
             id="metric-not-read",
         ),
-        pytest.param({"mode": "Metric"}, {"hpas": (reading_hpa(),)}, [], id="metric-read"),
+        pytest.param({"mode": "Metric"}, {"hpas": (reading_hpa(exported_namespace="llm"),)}, [], id="metric-read"),
+        pytest.param(
+            {"mode": "Metric"},
+            {"hpas": (reading_hpa(),)},
+            ["fail: llm/chat: HPA vllm reads the need of the PredictiveAutoscalers chat of all namespaces"],
+            id="namesakes-read-too",
+        ),
         pytest.param(
             {"mode": "Recommend"},
             {"hpas": (reading_hpa(),)},

@@ -112,6 +112,7 @@ nan, inf = math.nan, math.inf
         pytest.param(samples([0, 60], [9, 9], [1e3, nan]), Taken(used=2), id="sizes-go-on"),
         pytest.param(samples([0, 60], [9, 9], [1e3, -5.0]), Taken(used=2), id="a-size-that-is-none-is-not-known"),
         pytest.param(samples([0, 60], [9, 9], 0.0), Taken(without_sizes=2), id="sizes-never-come"),
+        pytest.param(samples([0], [9], 4e-261, 5e-324), Taken(without_sizes=1), id="sizes-at-the-end-of-a-float"),
     ],
 )
 def test_what_cannot_be_is_dropped_and_counted(given_samples: Samples, taken: Taken) -> None:
