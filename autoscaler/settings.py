@@ -55,11 +55,11 @@ class LeaderElectionSettings(Section):
     lease_name: str = Field("leadtime-controller", pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
     """Name of the Lease (coordination.k8s.io/v1) in the controller's namespace. Its annotation
     autoscaling.leadtime.dev/paused: "true" pauses the whole cluster."""
-    lease_duration_seconds: int = Field(12, ge=2, le=300)
-    """How long the others wait after the last renewal that they saw, 2 to 300. 12 with retries of 2 puts a takeover
-    below 15 s after the leader's death; core components take 15, and so up to 20."""
+    lease_duration_seconds: int = Field(11, ge=2, le=300)
+    """How long the others wait after the last renewal that they saw, 2 to 300. 11 with retries of 2 puts a takeover
+    below 15 s after the leader's death; core components take 15, and so up to 23.8."""
     renew_deadline_seconds: float = Field(8.0, ge=1.0, le=299.0)
-    """Without a renewal for so long the leader writes no more, below leaseDurationSeconds. The difference, 4 s, is for
+    """Without a renewal for so long the leader writes no more, below leaseDurationSeconds. The difference, 3 s, is for
     writes under way and for clocks that do not run at the same rate."""
     retry_period_seconds: float = Field(2.0, ge=0.1, le=60.0)
     """Between two renewals or two looks of those who wait, 0.1 to 60. 2 is what core components take."""

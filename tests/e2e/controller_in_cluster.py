@@ -20,7 +20,7 @@ from pod_process import PodProcess
 
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "controller"
 SYNC_SECONDS = 2
-LEADING_SECONDS = 30.0  # a Lease of 12 s, twice and a half
+LEADING_SECONDS = 30.0  # a Lease of 11 s, twice and a half
 API = "/apis/autoscaling.leadtime.dev/v1alpha1"
 
 

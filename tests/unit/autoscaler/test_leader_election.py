@@ -20,7 +20,7 @@ from autoscaler.leader.leadership import Leadership, Timing
 from autoscaler.leader.record import LeaseRecord, micro_time, record_of, with_record
 from autoscaler.settings import LeaderElectionSettings
 
-TIMING = Timing(lease_duration=12, renew_deadline=8.0, retry_period=2.0)
+TIMING = Timing(lease_duration=11, renew_deadline=8.0, retry_period=2.0)
 
 
 class Wall:
@@ -118,9 +118,9 @@ async def test_the_first_of_all_leads_after_one_lease_duration() -> None:
     first = candidate(store, "a")
     first.begin()
     waited = await until(lambda: first.may_write, 15.0)
-    assert 12.0 <= waited <= 12.1
+    assert 11.0 <= waited <= 11.1
     assert store.get()["spec"]["holderIdentity"] == "a"
-    assert store.get()["spec"]["leaseDurationSeconds"] == 12
+    assert store.get()["spec"]["leaseDurationSeconds"] == 11
 
 
 @virtually
@@ -280,12 +280,12 @@ async def test_writes_are_refused_to_who_does_not_lead_and_bounded_for_who_does(
 
     fenced = FencedClient(Api(), first.election.leadership)  # type: ignore[arg-type]
     await fenced.put("/scale", {})
-    await until(lambda: first.election.leadership.seconds_until_takeover() > 11.9, 3.0)
+    await until(lambda: first.election.leadership.seconds_until_takeover() > TIMING.lease_duration - 0.1, 3.0)
     first.kill()
     await asyncio.sleep(7.0)
     await fenced.put("/scale", {})
     assert timeouts[0] <= 10.0
-    assert 4.5 <= timeouts[1] <= 5.0
+    assert 3.5 <= timeouts[1] <= 4.0
     await asyncio.sleep(1.1)
     with pytest.raises(ApiError) as refused:
         await fenced.put("/scale", {})
@@ -342,7 +342,7 @@ def _do(deed: str, store: LeaseStore, candidates: list[Candidate]) -> None:
         case [_] if store.lease is None:
             return
         case ["empty"]:
-            store.edit(holderIdentity="", leaseDurationSeconds=12)  # with 1 it would be a release, word for word
+            store.edit(holderIdentity="", leaseDurationSeconds=11)  # with 1 it would be a release, word for word
         case ["shorten"] if store.get()["spec"]["holderIdentity"]:
             store.edit(leaseDurationSeconds=1)
         case ["annotate"]:
