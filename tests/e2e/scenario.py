@@ -23,6 +23,7 @@ from exporter_script import Told
 from gpu_cluster import DCGM_NAMESPACE, GPU_STAGES, STARTS_AT_ONCE, dcgm_exporter, gpu_nodes, workload
 from hpa_watch import HpaWatch
 from kube_api import Object
+from pod_addresses import wait_own_addresses
 from pod_view import APP_LABEL
 from resource_metrics import ResourceMetrics
 
@@ -151,6 +152,8 @@ class Scenario:
         self.shows({}, app=app)
         self._api.wait(self._pods_of(app), lambda seen: len(seen["items"]) == replicas)
         self.loads_at_once(app=app)
+        self._api.wait(self._api.path_of(wanted), lambda seen: _ready(seen) == replicas)
+        wait_own_addresses(self._api, self.namespace)
         self._api.wait(self._api.path_of(wanted), lambda seen: _ready(seen) == replicas)
 
     def loads_at_once(self, *, app: str | None = None) -> None:

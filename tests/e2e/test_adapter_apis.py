@@ -12,6 +12,7 @@ from adapter_in_cluster import Adapter
 from api_service import api_service_path
 from kube_api import Api, ApiError, Object
 from model_servers import ModelServers
+from pod_addresses import wait_own_addresses
 
 pytestmark = pytest.mark.e2e
 
@@ -34,6 +35,8 @@ def served(adapter: Adapter) -> Iterator[list[str]]:
         service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
         api.apply([*namespaces, node, service, servers.deployment("served", "vllm", 2)])
         path = "/apis/apps/v1/namespaces/served/deployments/vllm"
+        api.wait(path, lambda seen: seen.get("status", {}).get("readyReplicas") == 2)
+        wait_own_addresses(api, "served")
         api.wait(path, lambda seen: seen.get("status", {}).get("readyReplicas") == 2)
         pods = sorted(api.get("/api/v1/namespaces/served/pods")["items"], key=lambda pod: str(pod["metadata"]["name"]))
         servers.waiting = {pod["status"]["podIP"]: waiting for pod, waiting in zip(pods, (3, 4), strict=True)}
