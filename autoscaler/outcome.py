@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from autoscaler.cluster import Key
 from autoscaler.crd.spec import Mode
 from policies.decision import Decision
-
-ConditionStatus = Literal["True", "False", "Unknown"]
+from policies.snapshot import ConditionStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,13 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from adapter.sources.kubernetes.api import ApiError, Json
+from adapter.sources.kubernetes.api import ApiError, ApiReader, Json
 from autoscaler.leader.leadership import Leadership
 
 
-class Api(Protocol):
+class Api(ApiReader, Protocol):
     """KubeClient, or a fake of it."""
 
-    async def get(
-        self, path: str, params: Mapping[str, str] | None = None, *, timeout_seconds: float = 10.0
-    ) -> Json: ...
     async def post(self, path: str, body: Any, *, timeout_seconds: float = 10.0) -> Json: ...
     async def put(self, path: str, body: Any, *, timeout_seconds: float = 10.0) -> Json: ...
     async def patch(
@@ -24,14 +21,6 @@ class Api(Protocol):
         *,
         timeout_seconds: float = 10.0,
     ) -> Json: ...
-    def stream(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        idle_timeout_seconds: float = 90.0,
-        on_open: Callable[[], None] | None = None,
-    ) -> AsyncIterator[Json]: ...
 
 
 class FencedClient:
