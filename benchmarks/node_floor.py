@@ -29,10 +29,10 @@ from policies.nodepools.spec import PoolSpec
 from policies.policy import Policy
 from policies.predictive.decide import predictive_policy
 from policies.predictive.spec import PredictiveSpec
+from simulations.cluster.node_pool import NodePool
 from simulations.demand.servegen import read_servegen
 from simulations.lead_time import LeadTime, Stage
 from simulations.node_loop import NodeLoop
-from simulations.node_pool import NodePool
 from simulations.scenario import Scenario
 from simulations.simulate import simulate_together
 from simulations.slo import SLO

@@ -12,9 +12,9 @@ from policies.capacity.profile import Profile
 from policies.errors import BadInput
 from policies.policy import Policy
 from simulations.calibration.profile_file import read_profile
+from simulations.cluster.node_pool import NodePool
 from simulations.engine import Router
 from simulations.lead_time import LeadTime, Stage
-from simulations.node_pool import NodePool
 from simulations.scenario import Disaggregation, Failures, MetricFaults, Scenario, Serving, Timeouts
 from simulations.slo import SLO
 from simulations.trace import Demand

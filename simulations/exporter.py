@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adapter.sources.catalogue import CATALOGUE
 from simulations.engine import layout
 from simulations.fleet import Fleet
-from simulations.pod import SimulatedPod
+from simulations.fleet.pod import SimulatedPod
 
 NAMESPACE = "demo"
 

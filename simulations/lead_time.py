@@ -8,8 +8,10 @@ policies are compared on common random numbers.
 """
 
 import math
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from typing import Self
+from enum import StrEnum
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -95,6 +97,30 @@ class LeadTime:
         return Stage(self.load_median_seconds, self.sigma)
 
 
+class StartPath(StrEnum):
+    """How a pod came to run."""
+
+    INITIAL = "already running"
+    WARM_NODE = "warm node"
+    NEW_NODE = "new node"
+
+
+class PodStart(Protocol):
+    """What the cluster asks of a pod that it puts on a node."""
+
+    def begin(self, cached: MutableMapping[str, float], provision: Stage, placed_at: float) -> tuple[StartPath, float]:
+        """The path and when the containers run, for a pod that is placed at `placed_at`.
+
+        cached: what the node has on its disk, or will have, and from when; the pod adds what it brings there.
+        provision: the node's own part of a lead time that was stated as a whole.
+        """
+        ...
+
+
+IMAGE = "image"
+"""What a node without a catalogue of images has in `cached` once a pod pulled."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodLeadTime:
     """One pod's draw: how long each stage takes it, on whichever path it will turn out to take."""
@@ -111,6 +137,14 @@ class PodLeadTime:
     def start_seconds_after(self, provision: Stage) -> float:
         """From a new node's readiness to running containers."""
         return self.lead_time.start_after(provision).seconds(self.start_deviate)
+
+    def begin(self, cached: MutableMapping[str, float], provision: Stage, placed_at: float) -> tuple[StartPath, float]:
+        """The first pod on a node pulls the image; those that come meanwhile wait for it."""
+        if IMAGE not in cached:
+            cached[IMAGE] = placed_at + self.start_seconds_after(provision)
+            return StartPath.NEW_NODE, cached[IMAGE]
+        path = StartPath.WARM_NODE if cached[IMAGE] <= placed_at else StartPath.NEW_NODE
+        return path, max(placed_at + self.warm_start_seconds, cached[IMAGE])
 
     @property
     def load_seconds(self) -> float:

@@ -12,8 +12,8 @@ from policies.nodepools.pool_seen import NodeSeen, PoolSeen, WorkloadNeed
 from policies.nodepools.spec import PoolSpec
 from policies.snapshot import NS_PER_SECOND
 from simulations.cluster import Cluster
+from simulations.cluster.usage import node_seconds
 from simulations.fleet import Fleet
-from simulations.node_usage import node_seconds
 from simulations.results import Recorder
 
 _UNKNOWN = "FailedGetPodsMetric"
@@ -66,7 +66,7 @@ class NodeLoop:
         return [
             (pod.asked_at, pod.placement.placed_at)
             for pod in pods
-            if pod.pool.name == self.spec.name and pod.placement is not None and pod.lead_time is not None
+            if pod.pool.name == self.spec.name and pod.placement is not None and pod.start is not None
         ]
 
 

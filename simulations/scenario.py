@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, field
 
 from policies.capacity.profile import Profile
+from simulations.cluster.node_pool import NodePool
 from simulations.engine import Router
 from simulations.lead_time import LeadTime
-from simulations.node_pool import NodePool
 from simulations.slo import SLO
 from simulations.trace import Demand
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from policies.errors import BadInput
 from policies.policy import Policy, Running
 from simulations.cluster import Cluster
+from simulations.cluster.node_pool import NodePool
 from simulations.fleet import Fleet, advance_together
 from simulations.node_loop import NodeLoop
-from simulations.node_pool import NodePool
 from simulations.pipeline import MetricPipeline
 from simulations.results import Recorder, Result
 from simulations.results.collector import Sink

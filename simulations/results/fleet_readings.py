@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 
 from policies.decision import Decision
+from simulations.cluster.usage import node_seconds
 from simulations.conservation import FleetAccounts
-from simulations.node_usage import node_seconds
 from simulations.results.moment import Moment
 
 if TYPE_CHECKING:

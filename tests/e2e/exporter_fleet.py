@@ -16,8 +16,8 @@ from pod_view import PodView
 from policies.capacity.profile import profile_named
 from simulations.exporter import GPU_UTILIZATION, GpuSampler, vllm_page, vllm_series
 from simulations.fleet import Fleet
+from simulations.fleet.pod import SimulatedPod
 from simulations.lead_time import LeadTime
-from simulations.pod import SimulatedPod
 from simulations.scenario import Scenario
 from simulations.trace import Trace
 

@@ -1,6 +1,6 @@
 """A node autoscaler's stand-in: brings KWOK nodes for pods that have no room, and takes empty ones away.
 
-By the rules of the simulated cluster (simulations/cluster.py), which are the cluster-autoscaler's as far as GPUs go:
+By the rules of the simulated cluster (simulations/cluster/), which are the cluster-autoscaler's as far as GPUs go:
   - pods that the scheduler calls Unschedulable are packed on free GPUs and on the nodes that are on their way, oldest
     first; for those that do not fit nodes are asked for, up to max_nodes. Pods of a priority below -10 are expendable;
   - a node is there provision_seconds after it was asked for, and kwok makes it Ready;

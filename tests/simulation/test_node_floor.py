@@ -17,11 +17,10 @@ from policies.nodepools.spec import PoolSpec
 from policies.policy import Policy
 from policies.snapshot import NS_PER_SECOND, Snapshot
 from simulations.cluster import Cluster
-from simulations.lead_time import Draws, LeadTime, Stage
+from simulations.cluster.node_pool import NodePool
+from simulations.cluster.usage import node_seconds
+from simulations.lead_time import Draws, LeadTime, Stage, StartPath
 from simulations.node_loop import NodeLoop
-from simulations.node_pool import NodePool
-from simulations.node_usage import node_seconds
-from simulations.placement import StartPath
 from simulations.results import Result
 from simulations.scenario import Scenario
 from simulations.simulate import simulate_together

@@ -15,10 +15,10 @@ from policies.errors import BadInput
 from policies.policy import Policy
 from policies.snapshot import NS_PER_SECOND, Snapshot
 from simulations.cluster import Cluster
+from simulations.cluster.node_pool import NodePool
+from simulations.cluster.usage import node_seconds
 from simulations.fleet import Fleet, advance_together
 from simulations.lead_time import LeadTime, Stage
-from simulations.node_pool import NodePool
-from simulations.node_usage import node_seconds
 from simulations.results import Recorder, Result
 from simulations.scenario import Scenario
 from simulations.simulate import simulate, simulate_together

@@ -8,16 +8,16 @@ import pytest
 
 from policies.errors import BadInput
 from simulations.cluster import Cluster
-from simulations.lead_time import Draws, LeadTime, Stage
-from simulations.node_pool import NodePool
-from simulations.node_usage import (
+from simulations.cluster.node_pool import NodePool
+from simulations.cluster.placement import Placement
+from simulations.cluster.usage import (
     allocated_gpu_seconds,
     cost_usd,
     node_seconds,
     nodes_over_time,
     start_seconds_by_path,
 )
-from simulations.placement import Placement, StartPath
+from simulations.lead_time import Draws, LeadTime, Stage, StartPath
 
 EXACT = Draws(LeadTime(sigma=0.0), 0)  # new node: 90 s, then 21 s; warm node: 3 s
 
@@ -33,7 +33,7 @@ def pool(max_nodes: int = 3, gpus_per_node: int = 8, min_nodes: int = 0, name: s
 
 
 def ask(cluster: Cluster, *pods: str, gpus: int = 1, at: float = 0.0, pool: str = "h100") -> list[Placement | None]:
-    return [cluster.place(pod, gpus=gpus, pool=pool, lead_time=EXACT.pod(0), now_seconds=at) for pod in pods]
+    return [cluster.place(pod, gpus=gpus, pool=pool, start=EXACT.pod(0), now_seconds=at) for pod in pods]
 
 
 def summary(placements: Sequence[Placement | None]) -> list[tuple[str, str, str, float, float]]:
@@ -230,7 +230,7 @@ def test_an_elastic_cluster_starts_the_nth_pod_as_a_fleet_without_nodes_did(sigm
         start, load = rng.lognormal(0.0, sigma, 2).tolist()
         starts = now + start * 111.0
         pod = draws.pod(number)
-        placement = cluster.place(f"pod-{number}", gpus=1, pool="elastic", lead_time=pod, now_seconds=now)
+        placement = cluster.place(f"pod-{number}", gpus=1, pool="elastic", start=pod, now_seconds=now)
         assert placement is not None
         assert placement.path is StartPath.NEW_NODE
         assert (placement.starts_at, placement.starts_at + pod.load_seconds) == (starts, starts + load * 120.0)

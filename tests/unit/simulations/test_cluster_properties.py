@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulations.cluster import Cluster
-from simulations.lead_time import Draws, LeadTime, Stage
-from simulations.node_pool import NodePool
-from simulations.node_usage import allocated_gpu_seconds, node_seconds, nodes_over_time, start_seconds_by_path
-from simulations.placement import Node
+from simulations.cluster.node_pool import NodePool
+from simulations.cluster.placement import Node
+from simulations.cluster.usage import allocated_gpu_seconds, node_seconds, nodes_over_time, start_seconds_by_path
+from simulations.lead_time import Draws, LeadTime, PodLeadTime, Stage
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class History:
                     pod,
                     gpus=step.gpus,
                     pool="ab"[step.pool],
-                    lead_time=self.draws.pod(number),
+                    start=self.draws.pod(number),
                     now_seconds=self.cluster.now_seconds,
                 )
                 self.alive.append(pod)
@@ -125,11 +125,11 @@ def test_every_pod_starts_on_a_node_that_was_ready_and_stays_until_the_pod_ends(
         if placement is None or node is None:
             assert record.released_at is not None or record.pod in cluster.pending
             continue
-        assert record.lead_time is not None
+        assert isinstance(record.start, PodLeadTime)
         assert node.asked_at <= node.ready_at <= placement.placed_at
         assert record.asked_at <= placement.placed_at < placement.starts_at
         assert placement.starts_at >= placement.placed_at + min(
-            record.lead_time.warm_start_seconds, record.lead_time.start_seconds_after(record.pool.provision)
+            record.start.warm_start_seconds, record.start.start_seconds_after(record.pool.provision)
         )
         if node.removed_at is not None:
             assert record.released_at is not None

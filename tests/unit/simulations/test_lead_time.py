@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from policies.errors import BadInput
+from simulations.cluster.node_pool import NodePool
 from simulations.lead_time import Draws, LeadTime, Stage
-from simulations.node_pool import NodePool
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.2, 0.5])

@@ -10,7 +10,8 @@ Everything is within [0, horizon]; instants are seconds since the start of the r
 from dataclasses import dataclass
 
 from simulations.cluster import Cluster
-from simulations.placement import Node, StartPath
+from simulations.cluster.placement import Node
+from simulations.lead_time import StartPath
 
 SECONDS_PER_HOUR = 3600.0
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from policies.snapshot import NS_PER_SECOND, Container, Pod
 from simulations.cluster import Cluster
+from simulations.cluster.node_pool import elastic_pool
 from simulations.engine import Engine, ServerModel
+from simulations.fleet.pod import SimulatedPod
 from simulations.lead_time import Draws, generator
-from simulations.node_pool import elastic_pool
-from simulations.pod import SimulatedPod
 from simulations.scenario import Scenario
 
 _CONTAINERS = (Container(name="vllm", requests_milli={"cpu": 1000}),)
@@ -187,7 +187,7 @@ class Fleet:
             pod.name,
             gpus=self.profile.gpus_per_replica,
             pool=self._pool,
-            lead_time=lead_time,
+            start=lead_time,
             now_seconds=self.now_seconds,
         )
         if placement is not None:

@@ -20,16 +20,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from policies.errors import BadInput
-from simulations.lead_time import LeadTime, PodLeadTime, generator
-from simulations.node_pool import NodePool, elastic_pool, pool_named
-from simulations.placement import Node, Placement, PodRecord, StartPath
+from simulations.cluster.node_pool import NodePool, elastic_pool, pool_named
+from simulations.cluster.placement import Node, Placement, PodRecord
+from simulations.lead_time import IMAGE, LeadTime, PodStart, StartPath, generator
 
 
 class Cluster:
     """Nodes and the pods on them; instants are seconds since the start of the run. Equal calls give equal clusters.
 
     The k-th node that a pool asks for takes as long to provision whatever it is asked for.
-    nodes, pods: everything that ever was, oldest ask first; simulations/node_usage.py adds it up.
+    nodes, pods: everything that ever was, oldest ask first; simulations/cluster/usage.py adds it up.
     """
 
     def __init__(self, pools: Iterable[NodePool], *, seed: int = 0) -> None:
@@ -66,14 +66,14 @@ class Cluster:
         chosen.check_pod(gpus, gpu)
         lead_time.start_after(chosen.provision)
 
-    def place(self, pod: str, *, gpus: int, pool: str, lead_time: PodLeadTime, now_seconds: float) -> Placement | None:
+    def place(self, pod: str, *, gpus: int, pool: str, start: PodStart, now_seconds: float) -> Placement | None:
         """Ask for a pod; its name is unique in the cluster. None while it is pending: `advance` will tell.
 
         Raises BadInput as `check_pod` does.
         """
-        self.check_pod(gpus=gpus, pool=pool, lead_time=lead_time.lead_time)
+        pool_named(self.pools, pool).check_pod(gpus)
         self._move_to(now_seconds)
-        record = self._record(pod, self.pools[pool], gpus, lead_time)
+        record = self._record(pod, self.pools[pool], gpus, start)
         self._pending.append(record)
         self._schedule()
         self._move_to(now_seconds)  # a node that takes no time is ready already
@@ -199,16 +199,12 @@ class Cluster:
         return min(fitting, key=lambda node: (node.free_gpus, node.number), default=None)
 
     def _bind(self, record: PodRecord, node: Node) -> Placement:
-        """Put a pod on a node that fits. The first one pulls the image; those that come meanwhile wait for it."""
-        now, lead = self.now_seconds, record.lead_time
-        if lead is None:
+        """Put a pod on a node that fits."""
+        now = self.now_seconds
+        if record.start is None:
             path, starts_at = StartPath.INITIAL, now
-        elif node.image_at is None:
-            path, starts_at = StartPath.NEW_NODE, now + lead.start_seconds_after(node.pool.provision)
-            node.image_at = starts_at
         else:
-            path = StartPath.WARM_NODE if node.image_at <= now else StartPath.NEW_NODE
-            starts_at = max(now + lead.warm_start_seconds, node.image_at)
+            path, starts_at = record.start.begin(node.cached, node.pool.provision, now)
         node.free_gpus -= record.gpus
         node.empty_since = None
         record.node = node
@@ -222,9 +218,9 @@ class Cluster:
         )
         return record.placement
 
-    def _record(self, pod: str, pool: NodePool, gpus: int, lead_time: PodLeadTime | None) -> PodRecord:
+    def _record(self, pod: str, pool: NodePool, gpus: int, start: PodStart | None) -> PodRecord:
         assert pod not in self.pods, f"{pod} was placed before"
-        self.pods[pod] = PodRecord(pod=pod, pool=pool, gpus=gpus, asked_at=self.now_seconds, lead_time=lead_time)
+        self.pods[pod] = PodRecord(pod=pod, pool=pool, gpus=gpus, asked_at=self.now_seconds, start=start)
         return self.pods[pod]
 
     def _ask_for_node(self, pool: NodePool) -> Node:
@@ -234,7 +230,7 @@ class Cluster:
     def _add_ready_node(self, pool: NodePool) -> Node:
         node = self._add_node(pool, ready_at=self.now_seconds)
         node.is_ready = True
-        node.image_at = node.empty_since = self.now_seconds
+        node.cached[IMAGE] = node.empty_since = self.now_seconds
         return node
 
     def _add_node(self, pool: NodePool, ready_at: float) -> Node:
