@@ -10,6 +10,9 @@ from policies.snapshot import NS_PER_SECOND, Snapshot
 MIX_SECONDS = 600.0
 """Time constant of the mean request size: it drifts with the mix of users, far slower than the rate."""
 
+_KEPT_REQUESTS = 2.0
+"""What the past weighs at least."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemandState:
@@ -59,6 +62,8 @@ def estimate(state: DemandState, snapshot: Snapshot) -> tuple[Demand | None, Dem
     seconds = (at_ns - state.at_ns) / NS_PER_SECOND
     grown = growth(state.pods, now)
     fade = math.exp(-seconds / MIX_SECONDS)
+    if state.started > 0:  # an idle night does not make sizes unknown: the last ones stay, with little weight
+        fade = max(fade, min(1.0, _KEPT_REQUESTS / state.started))
     state = DemandState(
         pods=now,
         at_ns=at_ns,

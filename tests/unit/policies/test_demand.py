@@ -69,6 +69,19 @@ def test_the_mean_request_leaves_out_those_that_still_wait() -> None:
     assert demand.output_tokens == pytest.approx(200)
 
 
+def test_a_night_without_requests_does_not_make_their_size_unknown() -> None:
+    """And the first ones of the morning outweigh those of the evening."""
+    evening = snapshot(0, {"a": (0, 0, 0, 0, 0)}), snapshot(15, {"a": (0, 0, 30, 3e4, 6e3)})
+    night = [snapshot(15 * (n + 2), {"a": (0, 0, 30, 3e4, 6e3)}) for n in range(4 * 60 * 8)]
+    quiet = last_of(*evening, *night)
+    assert quiet is not None
+    assert quiet.requests_per_second == 0
+    assert (quiet.prompt_tokens, quiet.output_tokens) == (pytest.approx(1_000), pytest.approx(200))
+    morning = last_of(*evening, *night, snapshot(15 * (len(night) + 2), {"a": (0, 0, 68, 3e4 + 38 * 2_000, 6e3 + 38)}))
+    assert morning is not None
+    assert morning.prompt_tokens == pytest.approx((2 * 1_000 + 38 * 2_000) / 40)
+
+
 def test_a_new_pod_counts_from_zero_and_a_gone_pod_leaves_no_hole() -> None:
     demand = last_of(
         snapshot(0, {"a": (5, 0, 100, 1e5, 1e4)}),
