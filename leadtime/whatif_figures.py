@@ -104,7 +104,7 @@ def part_titles(parts: Sequence[Mapping[str, Any]]) -> list[str]:
     for each in parts[0]["policies"]:
         name = each["policy"] if each["asked"] is None else f"{each['policy']} {each['asked']:.4g}"
         titles += [f"{name}: delivered, GPU-hours"]
-        titles += ["margin, spread"] if each["margin"] is not None else []
+        titles += ["margin, capacity"] if each["margin"] is not None else []
     return titles
 
 
@@ -113,7 +113,7 @@ def part_cells(part: Mapping[str, Any]) -> list[str]:
     cells = [part["name"], f"{part['requests']:,.0f}", f"{part['peak_need']:.1f}"]
     for each in part["policies"]:
         cells += [f"{percent(each['delivered'])}, {each['gpu_hours']:,.0f}"]
-        cells += [f"{each['margin']:.2f}, {each['spread']:.3f}"] if each["margin"] is not None else []
+        cells += [f"{each['margin']:.2f}, {each['capacity']:.2f}"] if each["margin"] is not None else []
     return cells
 
 
@@ -161,7 +161,7 @@ def _part(found: WhatIf, span: Span) -> dict[str, Any]:
                 "gpu_hours": totals.gpu_hours,
                 "violations": totals.violations,
                 "margin": numbers.get("margin", math.nan) if each.log else None,
-                "spread": numbers.get("tpot_spread", math.nan) if each.log else None,
+                "capacity": numbers.get("capacity_requests_per_second", math.nan) if each.log else None,
             }
         )
     return {

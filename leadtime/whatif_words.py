@@ -46,8 +46,8 @@ _HOW_JUDGED = (
 )
 
 _DRIFT_NOTE = (
-    "margin: factor on capacity by feedback from requests that missed; spread: of requests' TPOT around the mean, as "
-    "learned; both at the end of the row. They move when demand or its mix drifts."
+    "margin: factor on the replicas asked for, by feedback from requests that missed; capacity: requests/s of one "
+    "replica within the SLO, as learned; both at the end of the row. They move when demand or its mix drifts."
 )
 
 _NOT_MODELLED = (

@@ -73,10 +73,11 @@ def decide(
 
 def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> PredictiveState:  # noqa: ARG001 - as Learn
     """Fit the sizing to the load that was seen, when it is due; seconds of work, apart from any decision."""
-    if state.last is None or (within := within_slo(spec, state.spread, state.last)) is None:
+    if state.last is None or (within := within_slo(spec, state.misses, state.last)) is None:
         return state
-    floor_load = within.load_for(spec.attainment)
-    sizing = state.sizing or prior(spec.attainment, floor_load)
+    aim = within.aim(spec.attainment)
+    floor_load = within.load_for(aim)
+    sizing = state.sizing or prior(aim, floor_load)
     if not is_due(sizing, state.load.history):
         return state
     rules = Rules(
@@ -86,7 +87,7 @@ def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Predicti
         slack_seconds=spec.ttft_seconds,
         window_seconds=float(spec.rules.scale_down.stabilization_window_seconds or 0),
     )
-    fitted = learned(sizing, state.load.history, attainment=spec.attainment, rules=rules)
+    fitted = learned(sizing, state.load.history, attainment=aim, rules=rules)
     return adopt(state, replace(state, sizing=fitted))
 
 

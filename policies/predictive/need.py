@@ -53,17 +53,18 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
     last = state.last
     if last is None or not is_current(state, now_ns):
         return None
-    within = within_slo(spec, state.spread, last)
+    within = within_slo(spec, state.misses, last)
     lead_time_seconds = lead_seconds(spec, state)
     traits = traits_at(state.load, lead_time_seconds)
     if within is None or traits is None:
         return None
     per_replica = sustained(spec, last)
     assert per_replica is not None
-    floor_load = within.load_for(spec.attainment)
+    aim = within.aim(spec.attainment)
+    floor_load = within.load_for(aim)
     capacity = floor_load * per_replica
-    sizing = state.sizing or prior(spec.attainment, floor_load)
-    ahead = sizing.replicas(traits) * state.margin.factor
+    sizing = state.sizing or prior(aim, floor_load)
+    ahead = sizing.replicas(traits, floor_load) * state.margin.factor
     level = float(traits[LEVEL])
     present = level / floor_load * min(state.margin.factor, 1.0) + last.backlog / spec.drain_seconds / capacity
     replicas = math.ceil(max(present, ahead) - 1e-9)
@@ -76,7 +77,8 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
         "load_replicas": level / floor_load,
         "ahead_replicas": ahead,
         "margin": state.margin.factor,
-        "tpot_spread": state.spread.value,
+        "unavoidable_misses": 1.0 - float(within.shares[0]),
+        "aimed_attainment": aim,
         f"from_{TRAITS[largest]}_replicas": float(sizing.weights[largest] * traits[largest]),
         "lead_time_seconds": lead_time_seconds,
         "prompt_tokens": last.prompt_tokens or 0.0,
@@ -95,10 +97,13 @@ def _words(spec: PredictiveSpec, replicas: int, learned_days: float, numbers: Ma
     past = f"{learned_days:.1f} days of its own load" if learned_days else "other services' load"
     words = (
         f"{numbers['level_requests_per_second']:.1f} req/s now at {numbers['capacity_requests_per_second']:.2f} a "
-        f"replica are {numbers['load_replicas']:.1f} replicas; {spec.attainment:.4g} within the SLO over "
+        f"replica are {numbers['load_replicas']:.1f} replicas; {numbers['aimed_attainment']:.4g} within the SLO over "
         f"{numbers['lead_time_seconds']:.0f} s take {numbers['ahead_replicas']:.1f} (as {past} teaches, margin "
         f"{numbers['margin']:.2f}): {replicas} needed"
     )
+    if numbers["aimed_attainment"] < spec.attainment - 1e-9:
+        idle = f"{numbers['unavoidable_misses']:.1%} miss on idle replicas"
+        words += f" ({spec.attainment:.4g} is out of reach, or nearly: {idle})"
     if numbers["backlog_requests"] >= 1:
         words += f", {numbers['backlog_requests']:.0f} waiting"
     return words

@@ -4,8 +4,9 @@ import math
 
 from policies.capacity.sustained import seconds_per_request, sustained_requests_per_second
 from policies.predictive.demand import Demand
+from policies.predictive.miss_model import MissModel
 from policies.predictive.spec import PredictiveSpec
-from policies.predictive.within_slo import Spread, WithinSLO
+from policies.predictive.within_slo import WithinSLO
 
 _SIZES = (1e-6, 1e9)
 """Mean tokens of a request: outside it is no size, but a float's end, and what is divided by it no rate."""
@@ -26,7 +27,7 @@ def sustained(spec: PredictiveSpec, sample: Demand) -> float | None:
     return rate if rate > 0 else None
 
 
-def within_slo(spec: PredictiveSpec, spread: Spread, sample: Demand) -> WithinSLO | None:
+def within_slo(spec: PredictiveSpec, misses: MissModel, sample: Demand) -> WithinSLO | None:
     """What a replica delivers by its load; None while the requests' sizes are unknown."""
     if sustained(spec, sample) is None:
         return None
@@ -37,7 +38,7 @@ def within_slo(spec: PredictiveSpec, spread: Spread, sample: Demand) -> WithinSL
         prompt_tokens=sample.prompt_tokens,
         output_tokens=sample.output_tokens,
         tpot_seconds=spec.tpot_seconds,
-        spread=spread.value,
+        misses=misses,
     )
 
 

@@ -34,17 +34,19 @@ class Sizing:
     """weights: of TRAITS, >= 0; shape (traits,). bins: of history they were learned from; 0 for the prior.
 
     end: the bin after the last of them. attainment, replica_hours: what they had delivered and cost there.
+    floor_load: the load per ready replica that just has what is asked, as it was known then.
     """
 
     weights: F8
+    floor_load: float
     bins: int = 0
     end: int = 0
     attainment: float = math.nan
     replica_hours: float = math.nan
 
-    def replicas(self, traits: F8) -> float:
-        """Capacity in replicas, not rounded."""
-        return float(self.weights @ traits)
+    def replicas(self, traits: F8, floor_load: float) -> float:
+        """Capacity in replicas, not rounded; floor_load: as it is known now."""
+        return float(self.weights @ traits) * self.floor_load / floor_load
 
     @property
     def days(self) -> float:
@@ -62,7 +64,8 @@ def prior(attainment: float, floor_load: float) -> Sizing:
     """
     misses = [-math.log(1.0 - asked) for asked in _PRIOR_FACTORS]
     factor = float(np.interp(-math.log(1.0 - attainment), misses, list(_PRIOR_FACTORS.values())))
-    return Sizing(weights=factor / floor_load * np.array([PRIOR.get(name, 0.0) for name in TRAITS]))
+    weights = factor / floor_load * np.array([PRIOR.get(name, 0.0) for name in TRAITS])
+    return Sizing(weights=weights, floor_load=floor_load)
 
 
 def is_due(sizing: Sizing, history: LoadHistory) -> bool:
@@ -89,7 +92,8 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
     judged = min(len(loads), _FITTED_DAYS * BINS_PER_DAY)
     recording = recorded(loads, rules, judged)
     search = _FIRST_SEARCH if sizing.bins < BINS_PER_DAY else _LATER_SEARCH
-    best = fit(recording, sizing.weights, attainment=(1.0 + attainment) / 2.0, search=search)
+    stricter = (float(rules.within.shares[0]) + attainment) / 2.0
+    best = fit(recording, sizing.weights, attainment=stricter, search=search)
     if best is None:
         return replace(sizing, bins=judged, end=history.end)
     before = delivering(recording, prior(attainment, rules.floor_load).weights, attainment)
@@ -97,6 +101,7 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
     found = delivering(recording, before.weights + after.weights, attainment)
     return Sizing(
         weights=found.weights,
+        floor_load=rules.floor_load,
         bins=judged,
         end=history.end,
         attainment=found.attainment,

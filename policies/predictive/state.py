@@ -2,22 +2,20 @@
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from policies.hpa import HPAState
 from policies.predictive.demand import Demand, DemandState, estimate
 from policies.predictive.jump import Jump
 from policies.predictive.lead_time import LeadTimes, expected_seconds, usable_seconds
 from policies.predictive.lead_time import learn as learn_lead_times
 from policies.predictive.margin import Margin, follow
+from policies.predictive.miss_model import MissModel
 from policies.predictive.missed import missed_shares
 from policies.predictive.observed_load import ObservedLoad, usual_level
 from policies.predictive.observed_load import observe as observe_load
-from policies.predictive.replica_capacity import log_room, sustained
+from policies.predictive.replica_capacity import log_room, sustained, within_slo
 from policies.predictive.settled import Settled
 from policies.predictive.sizing import Sizing
 from policies.predictive.spec import PredictiveSpec
-from policies.predictive.within_slo import Spread, share_within
 from policies.snapshot import NS_PER_SECOND, Snapshot
 
 _LONG_REQUEST = 2.0
@@ -36,7 +34,7 @@ class PredictiveState:
     load: ObservedLoad = field(default_factory=ObservedLoad)
     sizing: Sizing | None = None
     margin: Margin = field(default_factory=Margin)
-    spread: Spread = field(default_factory=Spread.prior)
+    misses: MissModel = field(default_factory=MissModel)
     settled: Settled = field(default_factory=Settled)
     jump: Jump = field(default_factory=Jump)
     lead_times: LeadTimes = field(default_factory=LeadTimes)
@@ -83,23 +81,26 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
     requests = sample.requests_per_second * seconds
     room = log_room(spec, sample, max(snapshot.ready_replicas, 1))
     ttft_missed, tpot_missed = missed_shares(snapshot, spec.ttft_seconds, spec.tpot_seconds)
-    spread = state.spread
+    misses = state.misses
     if tpot_missed is not None:
         assert sample.output_tokens is not None, "sustained says that it is known"
         longest = _LONG_REQUEST * sample.output_tokens * spec.tpot_seconds
         if settled.is_settled(sample.at_ns, request_seconds=longest):
-            spread = spread.seen(log_room=room, requests=requests, missed_share=tpot_missed, seconds=seconds)
+            share = min(1.0, tpot_missed + (ttft_missed or 0.0))
+            misses = misses.seen(log_room=room, requests=requests, missed_share=share, seconds=seconds)
     else:
-        tpot_missed = 1.0 - float(share_within(np.asarray(room), spread.value))
+        tpot_missed = float(misses.missed_at(room))
     if ttft_missed is None:
         ttft_missed = float(sample.backlog / max(sample.started_per_second, 1e-9) > spec.ttft_seconds)
+    within = within_slo(spec, misses, sample)
+    assert within is not None, "sustained says that sizes are known"
     margin = follow(
         state.margin,
         missed=min(1.0, ttft_missed + tpot_missed) * requests,
         requests=requests,
         usual_requests=usual_level(load) * per_replica * seconds,
         seconds=seconds,
-        attainment=spec.attainment,
+        attainment=within.aim(spec.attainment),
         is_learned=state.sizing is not None,
     )
-    return replace(state, margin=margin, spread=spread)
+    return replace(state, margin=margin, misses=misses)

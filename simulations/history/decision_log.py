@@ -8,7 +8,7 @@ from policies.decision import Decision
 from policies.policy import Policy
 from policies.snapshot import NS_PER_SECOND, Snapshot
 
-_KEPT = ("needed_replicas", "ahead_replicas", "margin", "tpot_spread", "lead_time_seconds")
+_KEPT = ("needed_replicas", "ahead_replicas", "margin", "capacity_requests_per_second", "lead_time_seconds")
 """Of a decision's numbers: a run of two weeks makes 80,000 decisions."""
 
 

@@ -7,6 +7,7 @@ from policies.capacity.profile import profile_named
 from policies.predictive.load_history import BINS_PER_DAY, LoadHistory
 from policies.predictive.load_traits import TRAITS
 from policies.predictive.margin import Margin, follow
+from policies.predictive.miss_model import MissModel
 from policies.predictive.replay import Recording, Rules, replay
 from policies.predictive.sizing import Sizing, is_due, learned, prior, recorded
 from policies.predictive.sizing_fit import Search, delivering, fit
@@ -28,7 +29,11 @@ def restless(days: float, seed: int = 5) -> np.ndarray:
 
 def rules(asked: float) -> Rules:
     within = WithinSLO.of(
-        profile_named("llama-3.1-8b-fp8-l4"), prompt_tokens=1_000, output_tokens=200, tpot_seconds=0.075, spread=0.13
+        profile_named("llama-3.1-8b-fp8-l4"),
+        prompt_tokens=1_000,
+        output_tokens=200,
+        tpot_seconds=0.075,
+        misses=MissModel(),
     )
     return Rules(
         within=within,
@@ -87,7 +92,7 @@ def test_an_idle_workload_teaches_nothing_and_breaks_nothing() -> None:
     history = history_of(np.zeros(800))
     after = learned(before(0.99), history, attainment=0.99, rules=rules(0.99))
     assert np.isfinite(after.weights).all()
-    assert after.replicas(np.zeros(len(TRAITS))) == 0.0
+    assert after.replicas(np.zeros(len(TRAITS)), 0.7) == 0.0
     assert not is_due(after, history)
 
 
@@ -104,8 +109,15 @@ def test_it_is_due_after_six_hours_when_doubled_and_daily() -> None:
     ]
     for bins, learned_bins, end, due in rows:
         history = history_of(np.ones(bins))
-        sizing = Sizing(weights=np.ones(len(TRAITS)), bins=learned_bins, end=end)
+        sizing = Sizing(weights=np.ones(len(TRAITS)), floor_load=0.7, bins=learned_bins, end=end)
         assert is_due(sizing, history) is due, (bins, learned_bins, end)
+
+
+def test_weights_follow_what_a_replica_is_known_to_deliver() -> None:
+    """Learned where a replica was thought to carry 0.2, they ask for a third of it once it is known to carry 0.6."""
+    sizing = Sizing(weights=np.ones(len(TRAITS)), floor_load=0.2)
+    traits = np.full(len(TRAITS), 3.0)
+    assert sizing.replicas(traits, 0.6) == pytest.approx(sizing.replicas(traits, 0.2) / 3)
 
 
 def test_more_attainment_never_takes_less_capacity_before_anything_is_learned() -> None:

@@ -236,7 +236,7 @@ def test_an_answer_has_every_rival_and_an_empty_part_is_refused(steady):
     [
         pytest.param([10.0] * 120 + [20.0] * 120, 200.0, {"margin": 1.0}, id="traffic-doubles"),
         pytest.param(
-            [10.0] * 240, [200.0] * 120 + [450.0] * 120, {"margin": 1.0, "tpot_spread": 1.03}, id="the-mix-changes"
+            [10.0] * 240, [200.0] * 120 + [450.0] * 120, {"margin": 1.0}, id="the-mix-changes"
         ),
     ],
 )
