@@ -117,6 +117,28 @@ class PodStart(Protocol):
         ...
 
 
+class ContainerStart(PodStart, Protocol):
+    """What a fleet asks of a pod's start once `begin` was called: how its containers fare."""
+
+    @property
+    def load_seconds(self) -> float:
+        """From the present container's start to Ready; inf when it is killed before."""
+        ...
+
+    @property
+    def killed_after_seconds(self) -> float:
+        """From the present container's start until a probe has it killed while it loads; inf when none does."""
+        ...
+
+    def restart(self, ended_at: float) -> float:
+        """The container ended at `ended_at`: when it is started again. What is above is the new one's from here on."""
+        ...
+
+    def abandon(self, now_seconds: float) -> None:
+        """The pod is gone; what it had begun to bring to a disk is not there for others."""
+        ...
+
+
 IMAGE = "image"
 """What a node without a catalogue of images has in `cached` once a pod pulled."""
 
@@ -150,6 +172,18 @@ class PodLeadTime:
     def load_seconds(self) -> float:
         """From running containers to Ready."""
         return self.lead_time.load.seconds(self.load_deviate)
+
+    @property
+    def killed_after_seconds(self) -> float:
+        """Never: there are no probes in a lead time."""
+        return math.inf
+
+    def restart(self, ended_at: float) -> float:
+        """At once, on the same node; the model is loaded anew."""
+        return ended_at
+
+    def abandon(self, now_seconds: float) -> None:
+        """Nothing was begun: an image that is being pulled is pulled to its end."""
 
 
 @dataclass(slots=True)

@@ -2,12 +2,17 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from policies.capacity.profile import Profile
+from policies.errors import BadInput
 from simulations.cluster.node_pool import NodePool
+from simulations.cluster.resources import PodResources
 from simulations.engine import Router
+from simulations.fleet.rollout import Rollout
 from simulations.lead_time import LeadTime
 from simulations.slo import SLO
+from simulations.start.staged_start import StagedStart
 from simulations.trace import Demand
 
 
@@ -71,11 +76,65 @@ class Disaggregation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Termination:
+    """How a deleted pod ends, in Kubernetes' words. Raises BadInput.
+
+    grace_period_seconds: terminationGracePeriodSeconds, from the deletion to SIGKILL, the preStop hook included; what
+        is not answered by then is lost. Kubernetes' default is 30; inf lets every pod answer all it has.
+    pre_stop_seconds: a preStop hook that sleeps: the container runs on for so long, at least. The router sends a
+        deleted pod nothing more from the deletion on.
+    Source: kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle, "Termination of Pods".
+    """
+
+    grace_period_seconds: float = math.inf
+    pre_stop_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.grace_period_seconds >= 0.0:
+            raise BadInput(
+                f"terminationGracePeriodSeconds: was {self.grace_period_seconds}, must be 0 or more; "
+                "leave it out to let pods answer all they have"
+            )
+        if not 0.0 <= self.pre_stop_seconds <= self.grace_period_seconds:
+            raise BadInput(
+                f"preStop.sleep.seconds: was {self.pre_stop_seconds}, must be in [0, {self.grace_period_seconds:g}] "
+                "(terminationGracePeriodSeconds), which it is a part of; raise that by the time a request takes"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What owns the pods. pod_management_policy and retains_volumes are of a StatefulSet only.
+
+    pod_management_policy: OrderedReady creates an ordinal when all before it are Ready, and deletes one at a time.
+    has_volumes: a PersistentVolumeClaim of its own for every ordinal, bound to the zone of its first node.
+    retains_volumes: persistentVolumeClaimRetentionPolicy.whenScaled is Retain (Kubernetes' default), not Delete.
+    """
+
+    kind: Literal["Deployment", "StatefulSet"] = "Deployment"
+    pod_management_policy: Literal["OrderedReady", "Parallel"] = "OrderedReady"
+    has_volumes: bool = True
+    retains_volumes: bool = True
+    termination: Termination = field(default_factory=Termination)
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("kind", self.kind, ("Deployment", "StatefulSet")),
+            ("podManagementPolicy", self.pod_management_policy, ("OrderedReady", "Parallel")),
+        ):
+            if value not in allowed:
+                raise BadInput(f"{name}: was {value!r}, must be {' or '.join(allowed)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything about a run except the policy. Equal scenarios give equal runs.
 
     name: of the workload, where several share nodes. nodes: the pool that its pods run on; None gives every pod a
     node of its own. price_per_gpu_hour: US dollars; what a node costs is said by its pool.
+    start: a pod's start stage by stage; it takes the place of lead_time.
+    rollout: of a new revision of the pods, in the course of the run.
+    resources: that a pod requests beside its GPUs. fallback_pools: where it may run as well, first choice first.
     """
 
     trace: Demand
@@ -93,3 +152,8 @@ class Scenario:
     metrics: MetricFaults = field(default_factory=MetricFaults)
     nodes: NodePool | None = None
     disaggregation: Disaggregation | None = None
+    start: StagedStart | None = None
+    workload: Workload = field(default_factory=Workload)
+    rollout: Rollout | None = None
+    resources: PodResources | None = None
+    fallback_pools: tuple[NodePool, ...] = ()

@@ -1,28 +1,39 @@
 """The cluster: GPU nodes that several fleets share, a scheduler that packs pods on them, and a node autoscaler.
 
 As Kubernetes and its cluster-autoscaler do it:
-  - a pod goes to the most allocated ready node of its pool that has all its GPUs free, so that nodes empty out
+  - a pod goes to the most allocated ready node of its pool that has all it asks for, so that nodes empty out
     (kube-scheduler's NodeResourcesFit with scoring strategy MostAllocated, its bin packing);
   - a pod that fits nowhere is pending; pending pods are tried again, oldest first, whenever GPUs free up or a node
     becomes ready; one that still does not fit lets younger, smaller ones pass;
-  - nodes are asked for as soon as the pending pods do not all fit on those that are on their way, up to max_nodes;
-  - a node that was empty for unneeded_seconds is removed, down to min_nodes, or to a floor above it that was set; nodes
-    below the floor are asked for at once (enforce-node-group-min-size, which is off by default). Replicas are never
-    moved off a node that is little used: a move is another model load.
-Not modelled: the autoscaler's scan every 10 s as a grid (up, it is part of NodePool.provision; down, removal is
-exact), its pause of scale-down for 10 min after a scale-up, stockouts, zones, spot.
-Source: kubernetes/autoscaler cluster-autoscaler/FAQ.md, "How does scale-up work?", "How does scale-down work?".
+  - nodes are asked for as the pending pods do not all fit on those that are on their way, up to max_nodes and the
+    quotas (scale_up.py); an ask may fail, and then the next zone or the pod's next pool is tried;
+  - a node that was empty for unneeded_seconds is removed, down to min_nodes, or to a floor above it that was set
+    (scale_down.py); nodes below the floor are asked for at once (enforce-node-group-min-size, off by default);
+  - spot nodes are taken back (spot.py): their pods are told by `take_evictions`.
+By default the autoscaler acts at once, on empty nodes only; NodeAutoscaler.cluster_autoscaler() scans every 10 s.
+Sources: kubernetes/autoscaler cluster-autoscaler/FAQ.md, and each file's own.
 """
 
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
 from policies.errors import BadInput
+from simulations.cluster.autoscaler_loop import AutoscalerLoop
+from simulations.cluster.cluster_state import ARRIVES, NODE_GONE, NOTICE, PODS_GONE, ClusterState
+from simulations.cluster.node_autoscaler import SCALED_DOWN, NodeAutoscaler
 from simulations.cluster.node_pool import NodePool, elastic_pool, pool_named
-from simulations.cluster.placement import Node, Placement, PodRecord
-from simulations.lead_time import IMAGE, LeadTime, PodStart, StartPath, generator
+from simulations.cluster.placement import Eviction, Node, Placement, PodRecord
+from simulations.cluster.pod_policy import PodDisruptionBudget, PodPolicy
+from simulations.cluster.resources import PodResources
+from simulations.cluster.scheduler import Scoring
+from simulations.cluster.spot import SPOT_PREEMPTED, ZONE_LOST
+from simulations.cluster.zones import Quota, RandomStockouts, Stockout, StockoutCalendar
+from simulations.lead_time import LeadTime, PodStart, StartPath
+
+_REMOVAL, _ZONE_EVENT, _SCAN = 1, 2, 5
+"""Where these come among what is due at one instant; the timers' places are in cluster_state.py."""
+
+_DEFAULT_POLICY = PodPolicy()
 
 
 class Cluster:
@@ -32,84 +43,138 @@ class Cluster:
     nodes, pods: everything that ever was, oldest ask first; simulations/cluster/usage.py adds it up.
     """
 
-    def __init__(self, pools: Iterable[NodePool], *, seed: int = 0) -> None:
-        self.pools: dict[str, NodePool] = {}
-        self.nodes: list[Node] = []
+    def __init__(
+        self,
+        pools: Iterable[NodePool],
+        *,
+        seed: int = 0,
+        autoscaler: NodeAutoscaler | None = None,
+        quotas: Iterable[Quota] = (),
+        stockouts: Iterable[Stockout | RandomStockouts] = (),
+        budgets: Iterable[PodDisruptionBudget] = (),
+        scoring: Scoring = "MostAllocated",
+    ) -> None:
+        self._state = ClusterState(
+            rules=NodeAutoscaler() if autoscaler is None else autoscaler,
+            scoring=scoring,
+            quotas=tuple(quotas),
+            stockouts=StockoutCalendar(tuple(stockouts), seed),
+            budgets={budget.name: budget for budget in budgets},
+            seed=seed,
+        )
+        self._state.add_pools(pools)
+        self.pools: dict[str, NodePool] = {name: state.pool for name, state in self._state.pools.items()}
         self.pods: dict[str, PodRecord] = {}
-        self.now_seconds = 0.0
-        self._live: list[Node] = []
-        self._pending: list[PodRecord] = []
         self._news: list[Placement] = []
-        self._sizes: dict[str, int] = {}  # nodes by pool, those on their way included
-        self._floors: dict[str, int] = {}
-        self._streams: dict[str, np.random.Generator] = {}
-        for pool in pools:
-            if pool.name in self.pools:
-                raise BadInput(f"pool.name: {pool.name!r} was given twice; give every pool its own name")
-            self.pools[pool.name] = pool
-            self._sizes[pool.name] = 0
-            self._floors[pool.name] = pool.min_nodes
-            self._streams[pool.name] = generator(seed, "node pool", pool.name)
-            for _ in range(pool.min_nodes):
-                self._add_ready_node(pool)
-        if not self.pools:
-            raise BadInput("pools: was empty, must hold at least one node pool")
+        self._autoscaler = AutoscalerLoop(self._state)
 
     @classmethod
     def elastic(cls, gpus_per_replica: int = 1) -> "Cluster":
         """One pool, `elastic`, where every pod gets a node of its own size, at once and for just its life."""
         return cls([elastic_pool(gpus_per_replica)])
 
-    def check_pod(self, *, gpus: int, pool: str, lead_time: LeadTime, gpu: str = "") -> None:
-        """Raise BadInput when such pods could never run: unknown pool, too many GPUs, an impossible start."""
-        chosen = pool_named(self.pools, pool)
-        chosen.check_pod(gpus, gpu)
-        lead_time.start_after(chosen.provision)
+    @property
+    def nodes(self) -> list[Node]:
+        """All that were ever asked for, oldest first."""
+        return self._state.nodes
 
-    def place(self, pod: str, *, gpus: int, pool: str, start: PodStart, now_seconds: float) -> Placement | None:
+    @property
+    def now_seconds(self) -> float:
+        """Where the cluster is in time."""
+        return self._state.now
+
+    def check_pod(
+        self,
+        *,
+        gpus: int,
+        pool: str,
+        lead_time: LeadTime,
+        gpu: str = "",
+        resources: PodResources | None = None,
+        zone: str | None = None,
+        fallback_pools: tuple[str, ...] = (),
+        policy: PodPolicy = _DEFAULT_POLICY,
+    ) -> None:
+        """Raise BadInput when such pods could never run: unknown pool, too many GPUs, an impossible start."""
+        for name in (pool, *fallback_pools):
+            chosen = pool_named(self.pools, name)
+            chosen.check_pod(gpus, gpu)
+            lead_time.start_after(chosen.provision)
+        self._candidates(gpus, pool, fallback_pools, resources, zone, policy)
+
+    def place(
+        self,
+        pod: str,
+        *,
+        gpus: int,
+        pool: str,
+        start: PodStart,
+        now_seconds: float,
+        resources: PodResources | None = None,
+        zone: str | None = None,
+        fallback_pools: tuple[str, ...] = (),
+        policy: PodPolicy = _DEFAULT_POLICY,
+    ) -> Placement | None:
         """Ask for a pod; its name is unique in the cluster. None while it is pending: `advance` will tell.
 
+        resources: what it asks for besides GPUs, which are `gpus` there as well. zone: where its volume is.
+        fallback_pools: where it may run when its pool cannot grow, first choice first.
         Raises BadInput as `check_pod` does.
         """
-        pool_named(self.pools, pool).check_pod(gpus)
+        pools = self._candidates(gpus, pool, fallback_pools, resources, zone, policy)
         self._move_to(now_seconds)
-        record = self._record(pod, self.pools[pool], gpus, start)
-        self._pending.append(record)
+        record = self._record(pod, pools, gpus, start, resources, zone, policy)
+        self._state.add_pending(record)
         self._schedule()
         self._move_to(now_seconds)  # a node that takes no time is ready already
         if record.placement is not None:
             self._news.remove(record.placement)
         return record.placement
 
-    def place_running(self, pod: str, *, gpus: int, pool: str) -> Placement:
-        """Put a pod that runs when the simulation begins; so does its node. Raises BadInput."""
+    def place_running(
+        self,
+        pod: str,
+        *,
+        gpus: int,
+        pool: str,
+        resources: PodResources | None = None,
+        zone: str | None = None,
+        fallback_pools: tuple[str, ...] = (),
+        policy: PodPolicy = _DEFAULT_POLICY,
+    ) -> Placement:
+        """Put a pod that runs when the simulation begins, on `pool`; so does its node. Raises BadInput."""
         assert self.now_seconds == 0.0, "only at the start are there pods that run already"
-        chosen = pool_named(self.pools, pool)
-        chosen.check_pod(gpus)
-        record = self._record(pod, chosen, gpus, None)
-        node = self._fitting(record)
+        pools = self._candidates(gpus, pool, fallback_pools, resources, zone, policy)
+        record = self._record(pod, pools, gpus, None, resources, zone, policy)
+        state = self._state.pools[pool]
+        node = state.room.best(record)
         if node is None:
-            if self._sizes[pool] >= chosen.max_nodes:
+            if state.size >= pools[0].max_nodes:
                 raise BadInput(
-                    f"{pool}.max_nodes: was {chosen.max_nodes}, too few for the replicas that run at the start; "
+                    f"{pool}.max_nodes: was {pools[0].max_nodes}, too few for the replicas that run at the start; "
                     "raise it or start with fewer replicas"
                 )
-            node = self._add_ready_node(chosen)
+            node = self._state.add_ready_node(state, zone)
         return self._bind(record, node)
 
     def release(self, pod: str, now_seconds: float) -> None:
-        """The pod has ended, or is no longer wanted while pending: its GPUs are free."""
+        """The pod has ended, or is no longer wanted while pending: its GPUs are free.
+
+        Of a pod that was evicted and is gone already, nothing is left to free.
+        """
         self._move_to(now_seconds)
         record = self.pods[pod]
+        if record.evicted_at is not None:
+            return
         assert record.released_at is None, f"{pod} was released before"
         record.released_at = now_seconds
         node = record.node
         if node is None:
-            self._pending.remove(record)
+            self._state.drop_pending(record)
             return
-        node.free_gpus += record.gpus
-        if node.free_gpus == node.pool.gpus_per_node:
-            node.empty_since = now_seconds
+        self._state.unbind(record)
+        if node.leaving_reason == SCALED_DOWN and not node.pods:
+            self._state.remove(node, SCALED_DOWN)
         self._schedule()
         self._move_to(now_seconds)  # a pool with unneeded_seconds 0 lets the node go at once
 
@@ -125,14 +190,15 @@ class Cluster:
                 f"{pool}.floor: was {nodes}, must be in [0, {chosen.max_nodes}] (max_nodes); raise max_nodes"
             )
         self._move_to(now_seconds)
-        self._floors[pool] = max(nodes, chosen.min_nodes)
-        while self._sizes[pool] < self._floors[pool]:
-            self._ask_for_node(chosen)
+        state = self._state.pools[pool]
+        state.floor = max(nodes, chosen.min_nodes)
+        if state.size < state.floor:
+            self._autoscaler.want_nodes(for_pods=False)
         self._move_to(now_seconds)  # empty nodes may go at once, and those that take no time are ready already
 
     def floor(self, pool: str) -> int:
         """Nodes that a pool keeps."""
-        return self._floors[pool_named(self.pools, pool).name]
+        return self._state.pools[pool_named(self.pools, pool).name].floor
 
     def advance(self, now_seconds: float) -> tuple[Placement, ...]:
         """Move time. The pods that left the pending queue since the last call, in the order of their placing."""
@@ -140,63 +206,135 @@ class Cluster:
         news, self._news = tuple(self._news), []
         return news
 
+    def take_evictions(self) -> tuple[Eviction, ...]:
+        """The pods that were told to leave since the last call, each once, in the order of the notices."""
+        evictions, self._state.evictions = tuple(self._state.evictions), []
+        return evictions
+
     def next_event_seconds(self) -> float:
-        """When something will happen by itself: a node becomes ready or an empty one goes. inf when nothing will."""
-        return min(map(self._due, self._live), default=math.inf)
+        """When something will happen by itself: a node comes, goes or is taken back, or a scan has something to do.
+
+        inf when nothing will.
+        """
+        return self._next_event()[0]
 
     @property
     def pending(self) -> tuple[str, ...]:
         """Pods that fit nowhere, oldest first."""
-        return tuple(record.pod for record in self._pending)
+        return tuple(self._state.pending)
 
     def live_nodes(self, pool: str | None = None) -> tuple[Node, ...]:
         """Nodes that are ready or on their way, oldest first; of one pool or of all."""
-        return tuple(node for node in self._live if pool is None or node.pool.name == pool)
+        return tuple(node for node in self._state.live.values() if pool is None or node.pool.name == pool)
+
+    def _next_event(self) -> tuple[float, int]:
+        """When it is due, and what it is; of several at one instant the smallest what."""
+        state = self._state
+        at = state.next_timer_seconds()
+        soonest = (at, state.timers[0][1] if at < math.inf else ARRIVES)
+        for pool in state.pools.values():
+            if pool.market is not None:
+                soonest = min(soonest, (pool.market.next_zone_event_seconds, _ZONE_EVENT))
+        removal = (self._autoscaler.next_removal_seconds(), _REMOVAL)
+        return min(soonest, removal, (self._autoscaler.next_scan_seconds(), _SCAN))
 
     def _move_to(self, now_seconds: float) -> None:
-        assert now_seconds >= self.now_seconds, f"time went back from {self.now_seconds} to {now_seconds}"
-        while (at := self.next_event_seconds()) <= now_seconds:
-            self.now_seconds = at
-            node = min(self._live, key=lambda each: (self._due(each), each.is_ready, each.number))
-            if node.is_ready:
-                node.removed_at = at
-                self._live.remove(node)
-                self._sizes[node.pool.name] -= 1
+        state = self._state
+        assert now_seconds >= state.now, f"time went back from {state.now} to {now_seconds}"
+        while True:
+            at, what = self._next_event()
+            if at > now_seconds:
+                break
+            state.now = max(state.now, at)
+            if what == _SCAN:
+                self._autoscaler.scan()
+            elif what == _REMOVAL:
+                self._autoscaler.remove_one()
+            elif what == _ZONE_EVENT and at < state.next_timer_seconds():
+                self._lose_zone()
             else:
-                node.is_ready = True
-                node.empty_since = at
-                self._schedule()
-        self.now_seconds = now_seconds
+                self._on_timer(*state.pop_timer())
+        state.now = now_seconds
 
-    def _due(self, node: Node) -> float:
-        """When a node becomes ready; when a ready one is removed unless a pod comes."""
-        if not node.is_ready:
-            return node.ready_at
-        if node.empty_since is None or self._sizes[node.pool.name] <= self._floors[node.pool.name]:
-            return math.inf
-        return max(self.now_seconds, node.empty_since + node.pool.unneeded_seconds)
+    def _on_timer(self, what: int, node: Node) -> None:
+        state = self._state
+        if what == ARRIVES:
+            state.arrive(node)
+            self._schedule()
+        elif what == NOTICE:
+            self._take_back(node, SPOT_PREEMPTED)
+        elif what == PODS_GONE:
+            state.evict_pods(node)
+            self._schedule()
+        else:
+            assert what == NODE_GONE
+            state.remove(node, node.leaving_reason)
+            self._schedule()
+
+    def _lose_zone(self) -> None:
+        """Every node of a zone is taken back, of the pool whose event is due first."""
+        state = self._state
+        pool = min(
+            (each for each in state.pools.values() if each.market is not None),
+            key=lambda each: each.market.next_zone_event_seconds if each.market is not None else math.inf,
+        )
+        assert pool.market is not None
+        zone = pool.market.take_zone_event()
+        for node in [node for node in state.live.values() if node.pool is pool.pool and node.zone == zone]:
+            if node.takes_pods:
+                self._take_back(node, ZONE_LOST)
+
+    def _take_back(self, node: Node, reason: str) -> None:
+        spot = node.pool.spot
+        assert spot is not None
+        self._autoscaler.pods_changed()
+        self._state.give_notice(node, reason, spot.pod_grace_seconds, spot.notice_seconds)
 
     def _schedule(self) -> None:
-        """Place what fits, oldest first; ask for nodes for the rest."""
-        for record in tuple(self._pending):
-            node = self._fitting(record)
-            if node is not None:
-                self._pending.remove(record)
-                self._news.append(self._bind(record, node))
-        room = {node: node.free_gpus for node in self._live if not node.is_ready}
-        for record in self._pending:
-            fitting = [node for node, free in room.items() if node.pool is record.pool and free >= record.gpus]
-            if fitting:
-                room[min(fitting, key=lambda node: (room[node], node.number))] -= record.gpus
-            elif self._sizes[record.pool.name] < record.pool.max_nodes:
-                room[self._ask_for_node(record.pool)] = record.pool.gpus_per_node - record.gpus
+        """Place what fits, oldest first; see to nodes for the rest."""
+        state = self._state
+        self._autoscaler.pods_changed()
+        hopeful = {shape for shape, (record, _) in state.pending_shapes.items() if self._fitting(record) is not None}
+        for record in tuple(state.pending.values()) if hopeful else ():
+            if record.shape in hopeful:
+                node = self._fitting(record)
+                if node is not None:
+                    state.drop_pending(record)
+                    self._news.append(self._bind(record, node))
+                else:
+                    hopeful.discard(record.shape)  # room only shrinks here
+                    if not hopeful:
+                        break
+        if state.pending or any(pool.size < pool.floor for pool in state.pools.values()):
+            self._autoscaler.want_nodes()
 
     def _fitting(self, record: PodRecord) -> Node | None:
-        """The most allocated ready node with enough GPUs free; the oldest of several."""
-        fitting = [
-            node for node in self._live if node.is_ready and node.pool is record.pool and node.free_gpus >= record.gpus
-        ]
-        return min(fitting, key=lambda node: (node.free_gpus, node.number), default=None)
+        """The best ready node of the first of its pools that has one."""
+        for pool in record.pools:
+            node = self._state.pools[pool.name].room.best(record)
+            if node is not None:
+                return node
+        return None
+
+    def _candidates(
+        self,
+        gpus: int,
+        pool: str,
+        fallback_pools: tuple[str, ...],
+        resources: PodResources | None,
+        zone: str | None,
+        policy: PodPolicy,
+    ) -> tuple[NodePool, ...]:
+        """The pools that such a pod may use; BadInput when it could never run on one of them."""
+        asked = PodResources(gpus=gpus) if resources is None else resources
+        if asked.gpus != gpus:
+            raise BadInput(f"resources.gpus: was {asked.gpus}, must be {gpus}, the pod's gpus; give one of the two")
+        chosen = tuple(pool_named(self.pools, name) for name in dict.fromkeys((pool, *fallback_pools)))
+        for each in chosen:
+            if gpus or resources is None:
+                each.check_pod(gpus)
+            each.check_resources(asked, policy, zone)
+        return chosen
 
     def _bind(self, record: PodRecord, node: Node) -> Placement:
         """Put a pod on a node that fits."""
@@ -205,9 +343,7 @@ class Cluster:
             path, starts_at = StartPath.INITIAL, now
         else:
             path, starts_at = record.start.begin(node.cached, node.pool.provision, now)
-        node.free_gpus -= record.gpus
-        node.empty_since = None
-        record.node = node
+        self._state.bind(record, node)
         record.placement = Placement(
             pod=record.pod,
             node=node.name,
@@ -215,36 +351,32 @@ class Cluster:
             asked_at=record.asked_at,
             placed_at=now,
             starts_at=starts_at,
+            zone=node.zone,
+            spot=node.spot,
         )
         return record.placement
 
-    def _record(self, pod: str, pool: NodePool, gpus: int, start: PodStart | None) -> PodRecord:
+    def _record(
+        self,
+        pod: str,
+        pools: tuple[NodePool, ...],
+        gpus: int,
+        start: PodStart | None,
+        resources: PodResources | None,
+        zone: str | None,
+        policy: PodPolicy,
+    ) -> PodRecord:
         assert pod not in self.pods, f"{pod} was placed before"
-        self.pods[pod] = PodRecord(pod=pod, pool=pool, gpus=gpus, asked_at=self.now_seconds, start=start)
-        return self.pods[pod]
-
-    def _ask_for_node(self, pool: NodePool) -> Node:
-        deviate = float(self._streams[pool.name].standard_normal())
-        return self._add_node(pool, ready_at=self.now_seconds + pool.provision.seconds(deviate))
-
-    def _add_ready_node(self, pool: NodePool) -> Node:
-        node = self._add_node(pool, ready_at=self.now_seconds)
-        node.is_ready = True
-        node.cached[IMAGE] = node.empty_since = self.now_seconds
-        return node
-
-    def _add_node(self, pool: NodePool, ready_at: float) -> Node:
-        number = len(self.nodes)
-        node = Node(
-            number=number,
-            name=f"{pool.name}-{number:04d}",
-            pool=pool,
+        self.pods[pod] = PodRecord(
+            pod=pod,
+            pool=pools[0],
+            pools=pools,
+            gpus=gpus,
             asked_at=self.now_seconds,
-            ready_at=ready_at,
-            is_ready=False,
-            free_gpus=pool.gpus_per_node,
+            start=start,
+            resources=resources,
+            policy=policy,
+            zone=zone,
+            shape=(gpus, tuple(pool.name for pool in pools), zone, resources),
         )
-        self.nodes.append(node)
-        self._live.append(node)
-        self._sizes[pool.name] += 1
-        return node
+        return self.pods[pod]

@@ -16,7 +16,7 @@ from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_COMPILED = ("engine/*.py", "demand/*.py", "results/counting.py")
+_COMPILED = ("engine/*.py", "batching/*.py", "demand/*.py", "results/counting.py")
 """Below simulations/: everything that is compiled is here."""
 
 

@@ -1,5 +1,6 @@
-"""Workloads: pods with simulated servers, as a Deployment shows them from outside."""
+"""Workloads: pods with simulated servers, as a Deployment or a StatefulSet shows them from outside."""
 
-from simulations.fleet.fleet import Fleet, advance_together
+from simulations.fleet.advance import advance_together
+from simulations.fleet.fleet import Fleet
 
 __all__ = ["Fleet", "advance_together"]

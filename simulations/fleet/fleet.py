@@ -1,25 +1,32 @@
-"""The fleet: a Deployment's worth of simulated vLLM pods under one demand.
+"""The fleet: a workload of simulated vLLM pods under one demand.
 
-Everything that a real Deployment shows from outside is here: spec and status replicas, pods with phases and
-conditions. How the servers inside work is in engine/, where the pods' nodes come from in cluster.py.
+Everything that a real Deployment or StatefulSet shows from outside is here: spec and status replicas, pods with phases
+and conditions. How the servers inside work is in engine/, where the pods' nodes come from in cluster/, what a pod goes
+through before it serves in lead_time.py and start/.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from policies.snapshot import NS_PER_SECOND, Container, Pod
+from policies.snapshot import NS_PER_SECOND, Pod
 from simulations.cluster import Cluster
 from simulations.cluster.node_pool import elastic_pool
-from simulations.engine import Engine, ServerModel
+from simulations.cluster.placement import Eviction
+from simulations.engine import Engine
+from simulations.fleet.advance import advance_together
+from simulations.fleet.api_pod import api_pod
+from simulations.fleet.creation import Creation
 from simulations.fleet.pod import SimulatedPod
-from simulations.lead_time import Draws, generator
-from simulations.scenario import Scenario
+from simulations.fleet.replica_set import deletion_order
+from simulations.fleet.revisions import NEW, OLD, Revisions
+from simulations.fleet.stateful_set import OrdinalState, next_changes
+from simulations.lead_time import generator
 
-_CONTAINERS = (Container(name="vllm", requests_milli={"cpu": 1000}),)
-"""What every simulated pod runs: its CPU request makes the Resource metric `cpu` a utilization."""
+if TYPE_CHECKING:
+    from simulations.scenario import Scenario
 
 _DRAIN_STEP_SECONDS = 1.0
 """How soon the cluster notices that a terminating pod is done."""
@@ -34,7 +41,7 @@ class Fleet:
     pods: every pod that ever was, in order of creation; those of a prefill pool are in `prefill_pods`.
     """
 
-    def __init__(self, scenario: Scenario, cluster: Cluster | None = None) -> None:
+    def __init__(self, scenario: "Scenario", cluster: Cluster | None = None) -> None:
         self.scenario = scenario
         self.trace = scenario.trace
         self.profile = scenario.profile
@@ -42,29 +49,31 @@ class Fleet:
         self.replicas = 0
         self.pods: list[SimulatedPod] = []
         self.prefill_pods: list[SimulatedPod] = []
-        pool = scenario.nodes or elastic_pool(self.profile.gpus_per_replica)
-        self.cluster = Cluster([pool], seed=scenario.seed) if cluster is None else cluster
+        pools = (scenario.nodes or elastic_pool(self.profile.gpus_per_replica), *scenario.fallback_pools)
+        self.cluster = Cluster(pools, seed=scenario.seed) if cluster is None else cluster
         self.shares_cluster = cluster is not None
-        self._pool = pool.name
-        self.cluster.check_pod(
-            gpus=self.profile.gpus_per_replica, pool=pool.name, lead_time=scenario.lead_time, gpu=self.profile.gpu
-        )
+        self.revisions = Revisions(scenario)
+        self._creation = Creation(scenario, self.cluster, self.revisions, pools)
         self.engine = Engine(
-            [_server_model(scenario)],
+            self.revisions.models,
             scenario.trace,
             router=scenario.router,
             gateway_timeout_seconds=scenario.timeouts.gateway_seconds,
             client_timeout_seconds=scenario.timeouts.client_seconds,
         )
-        self._draws = Draws(scenario.lead_time, scenario.seed)
+        self._is_stateful = scenario.workload.kind == "StatefulSet"
+        self._has_work = False  # for the workload's controller
         self._live: list[SimulatedPod] = []
         self._gone = dict.fromkeys(_COUNTERS, 0)
         split = scenario.disaggregation
         self._role = "both" if split is None else "decode"
         for _ in range(split.prefill_replicas if split else 0):
-            self._add_running_pod(self.prefill_pods, f"{scenario.name}-prefill-{len(self.prefill_pods):04d}", "prefill")
-        for _ in range(scenario.initial_replicas):
-            self._add_running_pod(self.pods, self._new_name(), self._role)
+            self.prefill_pods.append(self._creation.running_pod(is_prefill=True))
+            self._open(self.prefill_pods[-1], "prefill")
+        for ordinal in range(scenario.initial_replicas):
+            self.pods.append(self._creation.running_pod(ordinal=ordinal if self._is_stateful else None))
+            self._live.append(self.pods[-1])
+            self._open(self.pods[-1], self._role)
         self.replicas = scenario.initial_replicas
 
     @property
@@ -110,35 +119,47 @@ class Fleet:
         advance_together([self], until_seconds)
 
     def next_event_seconds(self) -> float:
-        """When something may happen to a pod by itself: it is ready, it crashes, or it may have drained."""
-        soonest = math.inf
+        """When something may happen to a pod by itself: it is ready, it crashes, is killed, or may have drained."""
+        soonest = self.revisions.next_event_seconds
         for pod in (*self._live, *self.prefill_pods):
             if pod.row is None:
                 if pod.deleted is None:
-                    soonest = min(soonest, pod.ready_at)
+                    soonest = min(soonest, pod.ready_at, pod.killed_at)
+                elif pod.ended is None:
+                    soonest = min(soonest, pod.stays_until, pod.leaves_by)
             else:
                 soonest = min(soonest, pod.fails_at)
                 if pod.deleted is not None:
-                    soonest = min(soonest, self.now_seconds + _DRAIN_STEP_SECONDS)
+                    soonest = min(soonest, self.now_seconds + _DRAIN_STEP_SECONDS, pod.leaves_by)
         return soonest
 
-    def step(self, now_seconds: float) -> None:
-        """Serve until then, when the next events are due, and let them happen."""
+    def step(self, now_seconds: float, evictions: Sequence[Eviction] = ()) -> None:
+        """Serve until then, when the next events are due, and let them happen.
+
+        evictions: what the cluster told since the last step, of any fleet's pods.
+        """
         self.engine.advance(now_seconds)
         self.now_seconds = now_seconds
+        for eviction in evictions:
+            self._evict(eviction)
+        self._has_work |= self.revisions.next_event_seconds <= now_seconds
         opened = False
         for pod in (*self._live, *self.prefill_pods):
             if pod.starts == math.inf:
-                placement = self.cluster.pods[pod.name].placement
-                if placement is not None:
-                    pod.starts = placement.starts_at
+                self._creation.find_node(pod)
             if pod.row is not None and pod.fails_at <= now_seconds and not self._has_drained(pod):
                 self._crash(pod)
+            if pod.row is None and pod.deleted is None and pod.killed_at <= now_seconds:
+                self._restart(pod)
             if pod.row is None and pod.deleted is None and pod.ready_at <= now_seconds:
                 self._open(pod, "prefill" if pod in self.prefill_pods else self._role)
                 opened = True
             if self._has_drained(pod):
                 self._end(pod)
+            elif pod.leaves_by <= now_seconds and pod.ended is None:
+                self._kill(pod)
+        if self._has_work:
+            self._reconcile()
         if opened:
             self.engine.advance(now_seconds)  # what waits at the gateway is sent now
         if any(pod.ended is not None for pod in self._live):
@@ -146,16 +167,14 @@ class Fleet:
 
     def scale(self, replicas: int) -> None:
         """Set spec.replicas, as the scale subresource does; the pods follow."""
-        if replicas > self.replicas:
-            for _ in range(replicas - self.replicas):
-                self._create_pod()
-        elif replicas < self.replicas:
-            self._scale_down(self.replicas - replicas)
         self.replicas = replicas
+        self._reconcile()
 
     def pod_list(self) -> tuple[Pod, ...]:
         """The pods as the API server shows them now."""
-        return tuple(self._as_api_pod(pod) for pod in self.existing())
+        return tuple(
+            api_pod(pod, now_seconds=self.now_seconds, start_ns=self.trace.start_ns) for pod in self.existing()
+        )
 
     def gpu_seconds(self, pod: SimulatedPod, horizon_seconds: float) -> float:
         """A pod's GPU time from the ask to its end, within [0, horizon]: starting pods cost as well."""
@@ -171,45 +190,70 @@ class Fleet:
         """Requests that are over, in order of arrival, in pieces; each once."""
         return self.engine.take()
 
-    def _create_pod(self) -> None:
-        number = len(self.pods) + len(self.prefill_pods)
-        lead_time = self._draws.pod(number)
-        pod = SimulatedPod(
-            number=number,
-            name=self._new_name(),
-            created=self.now_seconds,
-            unready_since=self.now_seconds,
-            load_seconds=lead_time.load_seconds,
-        )
+    def _reconcile(self) -> None:
+        """What the workload's controller does when spec.replicas or its pods have changed."""
+        self._has_work = False
+        if self._is_stateful:
+            self._reconcile_ordinals()
+            return
+        self.revisions.begin_if_due(self.now_seconds, self.replicas)
+        if self.revisions.run is None:
+            self._resize(OLD, self.replicas)
+            return
+        while self.revisions.next_sizes(self._live, self.engine, self.now_seconds, self.replicas):
+            self._resize(OLD, self.revisions.sizes[OLD])
+            self._resize(NEW, self.revisions.sizes[NEW])
+        self._resize(OLD, self.revisions.sizes[OLD])  # pods that were evicted are replaced
+        self._resize(NEW, self.revisions.sizes[NEW])
+        self._route()
+
+    def _resize(self, revision: str, replicas: int) -> None:
+        """Let a ReplicaSet have so many pods."""
+        active = [pod for pod in self.existing() if pod.is_wanted and pod.revision == revision]
+        for _ in range(replicas - len(active)):
+            self._create_pod(revision)
+        for pod in deletion_order(active, self.now_seconds)[: max(0, len(active) - replicas)]:
+            self._delete(pod)
+        self._live = [pod for pod in self._live if pod.ended is None]
+
+    def _route(self) -> None:
+        """Let the router use the pods of the revisions that get requests, and no others."""
+        for pod in self._live:
+            if pod.row is not None and pod.is_wanted and pod.is_routed != self.revisions.routes(pod):
+                pod.is_routed = not pod.is_routed
+                (self.engine.open if pod.is_routed else self.engine.close)(pod.row)
+
+    def _reconcile_ordinals(self) -> None:
+        """Sync a StatefulSet until a sync changes nothing."""
+        workload = self.scenario.workload
+        while True:
+            pods = {pod.ordinal: pod for pod in self.existing() if pod.ordinal is not None}
+            states = {
+                ordinal: OrdinalState(is_ready=pod.row is not None, is_terminating=pod.deleted is not None)
+                for ordinal, pod in pods.items()
+            }
+            changes = next_changes(self.replicas, states, is_ordered=workload.pod_management_policy == "OrderedReady")
+            if not changes:
+                return
+            for ordinal in changes.create:
+                self._create_pod(ordinal=ordinal)
+            for ordinal in changes.delete:
+                self._delete(pods[ordinal])
+            self._live = [pod for pod in self._live if pod.ended is None]
+
+    def _create_pod(self, revision: str = OLD, ordinal: int | None = None) -> None:
+        pod = self._creation.new_pod(self.now_seconds, revision=revision, ordinal=ordinal)
         self.pods.append(pod)
         self._live.append(pod)
-        placement = self.cluster.place(
-            pod.name,
-            gpus=self.profile.gpus_per_replica,
-            pool=self._pool,
-            start=lead_time,
-            now_seconds=self.now_seconds,
-        )
-        if placement is not None:
-            pod.starts = placement.starts_at
-
-    def _add_running_pod(self, pods: list[SimulatedPod], name: str, role: str) -> None:
-        """A pod that serves when the simulation begins. It uses up its draw, so that the n-th pod's stays its own."""
-        number = len(self.pods) + len(self.prefill_pods)
-        self.cluster.place_running(name, gpus=self.profile.gpus_per_replica, pool=self._pool)
-        pod = SimulatedPod(number=number, name=name, created=0.0, starts=0.0, load_seconds=0.0)
-        pods.append(pod)
-        if role != "prefill":
-            self._live.append(pod)
-        self._open(pod, role)
-
-    def _new_name(self) -> str:
-        return f"{self.scenario.name}-{len(self.pods):04d}"
+        self._creation.place(pod)
 
     def _open(self, pod: SimulatedPod, role: str) -> None:
         """Its server is up: the router may use it."""
-        pod.row = self.engine.add_server(pod.number, role=role)
-        self.engine.open(pod.row)
+        pod.row = self.engine.add_server(pod.number, model=self.revisions.model(pod.revision), role=role)
+        pod.is_routed = self.revisions.routes(pod)
+        if pod.is_routed:
+            self.engine.open(pod.row)
+        self._has_work |= self._is_managed
         if pod.first_ready_at is None:
             pod.first_ready_at = pod.ready_at
         failures = self.scenario.failures
@@ -218,103 +262,89 @@ class Fleet:
             pod.fails_at = self.now_seconds + float(stream.exponential(failures.mtbf_seconds))
 
     def _crash(self, pod: SimulatedPod) -> None:
-        """Its server dies; its container is started again at once, on the same node, and loads the model anew."""
+        """Its server dies; its container is started again on the same node, and loads the model anew."""
+        self._stop_server(pod)
+        self._has_work |= self._is_managed
+        pod.fails_at = math.inf
+        pod.unready_since = self.now_seconds
+        self._restart(pod)
+
+    def _restart(self, pod: SimulatedPod) -> None:
+        """Its container ended now, and is started again when its back-off is over."""
+        pod.restarts += 1
+        pod.ends.append(self.now_seconds)
+        pod.starts = pod.start.restart(self.now_seconds)
+        pod.load_seconds = pod.start.load_seconds
+
+    @property
+    def _is_managed(self) -> bool:
+        """Whether a controller waits for pods to be Ready or gone; a lone ReplicaSet does not."""
+        return self._is_stateful or self.revisions.run is not None
+
+    def _stop_server(self, pod: SimulatedPod) -> None:
+        """Its server dies with all that it holds."""
         assert pod.row is not None
         self.engine.fail(pod.row, self.now_seconds, retries=self.scenario.failures.retry)
         self._leave_row(pod)
-        pod.restarts += 1
-        pod.fails_at = math.inf
-        pod.unready_since = self.now_seconds
-        pod.starts = self.now_seconds
-        pod.load_seconds = self._draws.pod(pod.number).load_seconds
 
     def _leave_row(self, pod: SimulatedPod) -> None:
         assert pod.row is not None
+        self.revisions.note(pod, self.engine)
         for counter in _COUNTERS:
             self._gone[counter] += int(self.engine.servers[counter][pod.row])
         self.engine.remove(pod.row)
         pod.row = None
 
+    def _evict(self, eviction: Eviction) -> None:
+        """A node leaves: its pod has until then to answer what it has, and its owner replaces it."""
+        pod = next((each for each in (*self._live, *self.prefill_pods) if each.uid == eviction.pod), None)
+        if pod is None or pod.ended is not None:
+            return
+        pod.leaving = eviction.reason
+        if pod.deleted is None:
+            self._delete(pod)
+        pod.leaves_by = min(pod.leaves_by, eviction.gone_at)
+        if pod in self.prefill_pods:
+            self.prefill_pods.append(self._creation.new_pod(self.now_seconds, is_prefill=True))
+            self._creation.place(self.prefill_pods[-1])
+        self._has_work = True
+
+    def _delete(self, pod: SimulatedPod) -> None:
+        """It gets no new requests, and has its grace period to answer those that it has."""
+        termination = self.scenario.workload.termination
+        pod.deleted = self.now_seconds
+        pod.leaves_by = self.now_seconds + termination.grace_period_seconds
+        if pod.first_starts <= self.now_seconds:
+            pod.stays_until = self.now_seconds + termination.pre_stop_seconds
+        if pod.row is not None:
+            self.engine.close(pod.row)
+        if self._has_drained(pod):
+            self._end(pod)
+
+    def _kill(self, pod: SimulatedPod) -> None:
+        """Its grace period is over: SIGKILL."""
+        if pod.row is not None:
+            self._stop_server(pod)
+        self._end(pod)
+        pod.ended = self.now_seconds
+
     def _has_drained(self, pod: SimulatedPod) -> bool:
-        """Deleted, with nothing left to answer."""
-        return pod.deleted is not None and pod.ended is None and not self.outstanding(pod)
+        """Deleted, with nothing left to answer and nothing to wait for."""
+        is_over = pod.deleted is not None and pod.ended is None and pod.stays_until <= self.now_seconds
+        return is_over and not self.outstanding(pod)
 
     def _end(self, pod: SimulatedPod) -> None:
         """A deleted pod has answered all it had."""
         assert pod.deleted is not None
-        pod.ended = pod.deleted
+        pod.ended = max(pod.deleted, pod.stays_until)
         if pod.row is not None:
-            pod.ended = max(pod.deleted, float(self.engine.servers["last_finish"][pod.row]))
+            pod.ended = max(pod.ended, float(self.engine.servers["last_finish"][pod.row]))
             self._leave_row(pod)
         elif pod.restarts:
-            pod.ended = max(pod.deleted, pod.unready_since)
-        self.cluster.release(pod.name, self.now_seconds)
-
-    def _scale_down(self, count: int) -> None:
-        """Delete pods in a ReplicaSet's order: not started, then not ready, then the youngest ready ones.
-
-        Source: pkg/controller/controller_utils.go, ActivePodsWithRanks.
-        """
-        candidates = [pod for pod in self.existing() if pod.deleted is None]
-        candidates.sort(
-            key=lambda pod: (pod.starts > self.now_seconds, pod.row is None, pod.ready_at, pod.number), reverse=True
-        )
-        for pod in candidates[:count]:
-            pod.deleted = self.now_seconds
-            if pod.row is not None:
-                self.engine.close(pod.row)
-            if not self.outstanding(pod):
-                self._end(pod)
-        self._live = [pod for pod in self._live if pod.ended is None]
-
-    def _as_api_pod(self, pod: SimulatedPod) -> Pod:
-        ready = pod.row is not None
-        started = pod.starts <= self.now_seconds
-        return Pod(
-            name=pod.name,
-            phase="Running" if started else "Pending",
-            ready="True" if ready else "False",
-            created_ns=self._ns(pod.created),
-            start_ns=self._ns(pod.starts) if started else None,
-            ready_transition_ns=self._ns(pod.ready_at if ready else pod.unready_since),
-            deleting=pod.deleted is not None,
-            containers=_CONTAINERS,
-        )
-
-    def _ns(self, seconds: float) -> int:
-        return self.trace.start_ns + round(seconds * NS_PER_SECOND)
-
-
-def advance_together(fleets: Sequence[Fleet], until_seconds: float) -> None:
-    """Move the time of fleets that share a cluster, from event to event, so that all see the same nodes."""
-    clusters = {id(fleet.cluster): fleet.cluster for fleet in fleets}.values()
-    now = max(fleet.now_seconds for fleet in fleets)
-    while True:
-        events = [part.next_event_seconds() for part in fleets] + [part.next_event_seconds() for part in clusters]
-        now = max(now, min(until_seconds, *events))
-        for cluster in clusters:
-            cluster.advance(now)
-        for fleet in fleets:
-            fleet.step(now)
-        if now >= until_seconds and min(part.next_event_seconds() for part in fleets) > until_seconds:
-            return
-
-
-def _server_model(scenario: Scenario) -> ServerModel:
-    profile, serving, split = scenario.profile, scenario.serving, scenario.disaggregation
-    return ServerModel(
-        base=profile.base_seconds,
-        per_prefill_token=profile.per_prefill_token_seconds,
-        per_decode_seq=profile.per_decode_seq_seconds,
-        per_kv_token=profile.per_kv_token_seconds,
-        per_prefill_context_token=profile.per_prefill_context_token_seconds,
-        overhead=profile.request_overhead_seconds,
-        kv_blocks=profile.kv_blocks,
-        max_num_seqs=profile.max_num_seqs,
-        max_num_batched_tokens=profile.max_num_batched_tokens,
-        max_loras=serving.max_loras,
-        lora_load_seconds=serving.lora_load_seconds,
-        prefix_caching=serving.prefix_caching,
-        priority_scheduling=serving.priority_scheduling,
-        transfer_seconds_per_token=profile.kv_bytes_per_token / split.transfer_bytes_per_second if split else None,
-    )
+            pod.ended = max(pod.ended, pod.unready_since)
+        pod.start.abandon(self.now_seconds)
+        if pod.ordinal is not None and pod.ordinal >= self.replicas:
+            self._creation.scaled_down(pod.ordinal)
+        self._has_work |= self._is_managed
+        if self.cluster.pods[pod.uid].released_at is None:  # else its node has gone with it
+            self.cluster.release(pod.uid, self.now_seconds)

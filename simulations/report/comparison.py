@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from simulations.report.cost_tables import cost_section, lead_time_section
 from simulations.report.frontier import runs_frontier
+from simulations.report.hours_plots import hours_plots, worst_hours
 from simulations.report.page import COLORS, Plot, colored, facts, figure, page, table
 from simulations.report.parameters import common_and_differing, parameters
+from simulations.report.scenario_rows import difference_plot, replica_rows
 from simulations.report.summary_table import Column, columns_for
 from simulations.report.time_axis import F8, TimeAxis, first_of_each, last, mean, thinned
+from simulations.report.timelines import timelines
 from simulations.results import Result, Summary
 from simulations.results.intervals import INTERVAL_SECONDS
 
@@ -43,13 +47,18 @@ def comparison_html(results: Sequence[Result]) -> str:
     axis = TimeAxis.for_duration(max(result.scenario.trace.duration_seconds for result in results))
     return page(
         "leadtime: runs compared",
-        f"{table(titles, rows)}<p>Grey: the difference from the first run.</p>",
+        f"{table(titles, rows)}<p>Grey: the difference from the first run.</p>{worst_hours(results, labels)}",
         [
             Plot("frontier", "Attainment against GPU-hours", runs_frontier(results, labels)),
             Plot("latencies", "Latencies: median and 99th percentile", _latency_bars(results, labels)),
             Plot("gpus", "GPUs", _gpus(results, labels, axis)),
             Plot("goodput", "Share of each minute's requests within the SLO", _attainment(results, labels, axis)),
+            replica_rows(results, labels),
+            *hours_plots(results, labels),
+            difference_plot(results, labels),
+            *timelines(results, labels),
         ],
+        f"{cost_section(results, labels)}{lead_time_section(results, labels)}"
         f"<section><h2>What all runs share</h2>{facts(common.items())}</section>",
     )
 

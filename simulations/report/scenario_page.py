@@ -3,10 +3,14 @@
 import html
 from collections.abc import Sequence
 
+from simulations.report.cost import pays_for_nodes
+from simulations.report.cost_tables import cost_section, lead_time_section
 from simulations.report.frontier import runs_frontier
+from simulations.report.hours_plots import hours_plots, worst_hours
 from simulations.report.page import Plot, facts, page, table
 from simulations.report.summary_table import columns_for
 from simulations.report.time_plots import time_plots
+from simulations.report.timelines import timelines
 from simulations.results import Result
 from simulations.scenario import Scenario
 
@@ -16,7 +20,8 @@ MOST_DECISIONS = 2_000
 
 def report_html(results: Sequence[Result]) -> str:
     """The page. All results must come from the same scenario; no network request is made when it is opened."""
-    plots = time_plots(results)
+    names = [result.policy for result in results]
+    plots = [*time_plots(results), *hours_plots(results, names), *timelines(results, names)]
     if len(results) > 1:
         plots.insert(0, Plot("frontier", "Attainment against GPU-hours", runs_frontier(results)))
     columns = columns_for([result.summary for result in results])
@@ -27,8 +32,9 @@ def report_html(results: Sequence[Result]) -> str:
     decisions = "\n".join(_decision_table(result) for result in results)
     return page(
         "leadtime: one scenario, policies side by side",
-        summary + facts(_facts(results)) + _CAUTION,
+        summary + facts(_facts(results)) + _CAUTION + worst_hours(results, names),
         plots,
+        f"{cost_section(results, names)}{lead_time_section(results, names)}"
         f'<section><h2>Decisions</h2><div class="scroll">{decisions}</div></section>',
     )
 
@@ -43,19 +49,25 @@ def _facts(results: Sequence[Result]) -> list[tuple[str, str]]:
         ("Profile", f"{profile.source} ({profile.validation})"),
         ("SLO", f"{scenario.slo}, for every request"),
         ("Lead time", _lead_time(scenario)),
-        ("Cost", _price(scenario)),
+        ("Cost", _price(results[0])),
         ("Seed", str(scenario.seed)),
     ]
 
 
 def _lead_time(scenario: Scenario) -> str:
+    if scenario.start is not None:
+        return "in stages, as the scenario's `start` says; below is what they took"
     lead = scenario.lead_time
     medians = f"{lead.start_median_seconds:g} s to start, {lead.load_median_seconds:g} s to load"
     return f"{medians} (medians, lognormal, sigma {lead.sigma:g})"
 
 
-def _price(scenario: Scenario) -> str:
-    return f"${scenario.price_per_gpu_hour:g} a GPU-hour, from the ask for a pod to its end"
+def _price(result: Result) -> str:
+    if pays_for_nodes(result):
+        prices = {node.pool: node.usd_per_hour for node in result.lifelines.nodes}
+        each = ", ".join(f"${usd:g} a node-hour of {pool}" for pool, usd in prices.items())
+        return f"{each}, from the ask for a node to its removal"
+    return f"${result.scenario.price_per_gpu_hour:g} a GPU-hour, from the ask for a pod to its end"
 
 
 def _span(seconds: float) -> str:

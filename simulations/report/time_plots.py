@@ -160,7 +160,10 @@ def _cost(results: Sequence[Result], axis: TimeAxis) -> Any:
 
 
 def _replicas(result: Result, axis: TimeAxis, color: str) -> Any:
-    """Ready and starting replicas, stacked; hovering shows the decision in words."""
+    """Ready and starting replicas, stacked, beside what was asked for and what the demand took to serve.
+
+    Hovering shows the decision in words.
+    """
     plot = axis.fit(figure(axis.title, "replicas"))
     for name, values, fill in (
         ("ready", [moment.ready_replicas for moment in result.moments], color),
@@ -174,6 +177,19 @@ def _replicas(result: Result, axis: TimeAxis, color: str) -> Any:
             line={"shape": "hv", "width": 1, "color": fill},
             hoverinfo="skip",
         )
+    plot.add_scatter(
+        x=axis.of(first_of_each(_seconds(result.moments))),
+        y=thinned([moment.replicas for moment in result.moments], last),
+        name="asked for",
+        line={"color": "#111827", "shape": "hv", "width": 1, "dash": "dot"},
+    )
+    needed_at, needed = needed_replicas(result)
+    plot.add_scatter(
+        x=axis.of(first_of_each(needed_at)),
+        y=thinned(needed, most),
+        name="needed",
+        line={"color": "#d55e00", "width": 1.5},
+    )
     changed = changes(result)
     plot.add_scatter(
         x=axis.of(_seconds(changed)),
@@ -187,8 +203,28 @@ def _replicas(result: Result, axis: TimeAxis, color: str) -> Any:
     return plot
 
 
+def needed_replicas(result: Result) -> tuple[F8, F8]:
+    """(middle of each minute of the demand in seconds, replicas that sustain what arrived in it; NaN for nothing)."""
+    widths = result.intervals.widths(result.scenario.trace.duration_seconds)
+    within = widths > 0
+    rates = result.intervals.arrivals[within] / widths[within]
+    sustained = np.array(_sustained(result), np.float64)[within]
+    needed: F8 = np.divide(rates, sustained, out=np.full(len(rates), np.nan), where=sustained > 0)
+    return result.intervals.start_seconds[within] + INTERVAL_SECONDS / 2, needed
+
+
 def _capacity(result: Result) -> list[float]:
-    """Ready replicas x the sustained rate of one, for the mean request of the five minutes around each moment."""
+    """Ready replicas x the sustained rate of one."""
+    sustained = _sustained(result)
+    last_minute = len(sustained) - 1
+    return [
+        moment.ready_replicas * sustained[min(int(moment.second // INTERVAL_SECONDS), last_minute)]
+        for moment in result.moments
+    ]
+
+
+def _sustained(result: Result) -> list[float]:
+    """For each minute, requests/s of one replica, for the mean request of the five minutes around it; NaN for none."""
     intervals, scenario = result.intervals, result.scenario
     around = zip(
         _over_five_minutes(intervals.arrivals),
@@ -196,7 +232,7 @@ def _capacity(result: Result) -> list[float]:
         _over_five_minutes(intervals.output_tokens),
         strict=True,
     )
-    sustained = [
+    return [
         sustained_requests_per_second(
             scenario.profile,
             prompt_tokens=prompts / arrivals,
@@ -206,11 +242,6 @@ def _capacity(result: Result) -> list[float]:
         if arrivals
         else math.nan
         for arrivals, prompts, outputs in around
-    ]
-    last_minute = len(sustained) - 1
-    return [
-        moment.ready_replicas * sustained[min(int(moment.second // INTERVAL_SECONDS), last_minute)]
-        for moment in result.moments
     ]
 
 

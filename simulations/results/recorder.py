@@ -1,6 +1,6 @@
 """Collects a run while it goes on, and turns it into a result."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,7 @@ from simulations.request_rows import Rows
 from simulations.results.collector import Collector, Sink, collector_for
 from simulations.results.fleet_readings import FleetTotals, fleet_accounts, fleet_totals, moment_of
 from simulations.results.intervals import Intervals
+from simulations.results.lifelines import Lifelines, RestartWatch, lifelines
 from simulations.results.moment import Moment
 from simulations.results.percentiles import Percentiles
 from simulations.results.summary import Summary, summarize
@@ -24,7 +25,10 @@ from simulations.scenario import Scenario
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Result:
-    """A finished run. kept: its requests one by one, None where they were only counted."""
+    """A finished run. kept: its requests one by one, None where they were only counted.
+
+    lifelines: of its pods and nodes, up to the last answer.
+    """
 
     scenario: Scenario
     policy: str
@@ -33,6 +37,7 @@ class Result:
     intervals: Intervals
     requests: RequestTotals
     kept: KeptRequests | None
+    lifelines: Lifelines = field(default_factory=Lifelines)
 
     @property
     def arrival_seconds(self) -> NDArray[np.float64]:
@@ -77,12 +82,14 @@ class Recorder:
         self.policy = policy
         self.fleet = fleet
         self.moments: list[Moment] = []
+        self._restarts = RestartWatch()
         self._collector = collector or collector_for(scenario.trace.expected_requests, scenario.slo)
         self._file = file
 
     def record(self, decision: Decision) -> None:
         """Note a decision and the fleet as it left it."""
         self.moments.append(moment_of(self.fleet, decision))
+        self._restarts.look((*self.fleet.prefill_pods, *self.fleet.existing()))
 
     def take(self, piece: Rows) -> None:
         """Take requests that are over, each once; the caller may reuse the memory."""
@@ -114,6 +121,7 @@ class Recorder:
             intervals=self._collector.intervals(),
             requests=requests,
             kept=self._collector.kept() if isinstance(self._collector, RequestTable) else None,
+            lifelines=lifelines(self.fleet, self._restarts.by_pod),
         )
 
 

@@ -323,8 +323,10 @@ def test_the_page_fits_a_phone(generated: tuple[Path, str, dict[str, Any]], tmp_
 
 
 PROBE = """<script>
-const root = document.documentElement, {plots, requests} = document.body.dataset;
-parent.postMessage(`plots ${plots}, requests ${requests}, beyond ${root.scrollWidth - root.clientWidth}`, "*");
+document.addEventListener("drawn", () => {
+  const root = document.documentElement, {plots, requests} = document.body.dataset;
+  parent.postMessage(`plots ${plots}, requests ${requests}, beyond ${root.scrollWidth - root.clientWidth}`, "*");
+});
 </script>"""
 LISTENER = '<script>addEventListener("message", event => { document.body.dataset.seen = event.data; });</script>'
 

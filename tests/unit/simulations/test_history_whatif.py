@@ -235,9 +235,7 @@ def test_an_answer_has_every_rival_and_an_empty_part_is_refused(steady):
     ("rates", "outputs", "noticed"),
     [
         pytest.param([10.0] * 120 + [20.0] * 120, 200.0, {"margin": 1.0}, id="traffic-doubles"),
-        pytest.param(
-            [10.0] * 240, [200.0] * 120 + [450.0] * 120, {"margin": 1.0}, id="the-mix-changes"
-        ),
+        pytest.param([10.0] * 240, [200.0] * 120 + [450.0] * 120, {"margin": 1.0}, id="the-mix-changes"),
     ],
 )
 def test_drift_is_noticed(rates, outputs, noticed):
