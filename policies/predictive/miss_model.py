@@ -4,7 +4,8 @@ Room is ln(TPOT target / mean step). Before anything was seen, requests' TPOT is
 like a lognormal of scale 0.13 (measured in the simulator on ServeGen's m-small near the target: 0.12 to 0.15). Far
 from it services differ: on deepseek-r1 2.4 % miss at any load, on m-small 4 % from a replica that is a third busy
 down to one that is hardly busy, on m-large misses fall by e over 0.2 of room. So the shares are counted by room and
-only made to fall with it (isotonic regression; Barlow et al., "Statistical Inference under Order Restrictions", 1972, 1.2).
+only made to fall with it (isotonic regression; Barlow et al., "Statistical Inference under Order Restrictions", 1972,
+1.2).
 """
 
 import math
