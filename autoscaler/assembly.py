@@ -193,7 +193,7 @@ def assemble(
             ),
             demand=demand,
             workloads=workloads,
-            learning=Learning(workloads, clock=clock, pool=thread, read_past=past.read),
+            learning=Learning(workloads, clock=clock, pool=thread, read_past=past.read, store=store),
             recorder=recorder,
             store=store,
             pools=pools,

@@ -82,6 +82,7 @@ class Controller:
             await self._follow(stopped)
         finally:
             await server.close()
+            parts.learning.keep()
             await parts.store.close()
 
     def changed(self, key: Key) -> None:

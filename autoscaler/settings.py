@@ -94,7 +94,7 @@ class StepSettings(Section):
 
 
 class StoreSettings(Section):
-    """What is remembered over a restart: lead times and the demand that was seen."""
+    """What is remembered over a restart: lead times, the demand that was seen and what was learned from it."""
 
     path: str = Field("/var/lib/leadtime/leadtime.sqlite", max_length=4096)
     """SQLite file, of this replica alone; "" keeps it in memory. What is missing is learned anew from the cluster."""

@@ -9,6 +9,7 @@ from autoscaler.crd.build import combined_spec
 from autoscaler.crd.spec import PredictiveAutoscalerSpec, ScaleTargetRef
 from policies.combined.backfill import with_past
 from policies.combined.decide import adopt, combined_policy
+from policies.combined.learned_json import learned_json, with_learned_json
 from policies.combined.spec import CombinedSpec
 from policies.combined.state import CombinedState
 from policies.policy import Running
@@ -20,7 +21,8 @@ DecidingPolicy = Running[CombinedSpec, CombinedState]
 
 class Workload:
     """running: decides. target: whose demand was learned. needs_history: its past is still to be read from where it was
-    kept. learn_after_ns: when learning is due; None for at once.
+    kept. learn_after_ns: when learning is due; None for at once. kept_ns: when what was learned was kept; None while
+    there is something new.
     """
 
     def __init__(self, key: Key, uid: str, target: ScaleTargetRef, spec: CombinedSpec) -> None:
@@ -30,6 +32,7 @@ class Workload:
         self.running: DecidingPolicy = Running.start(combined_policy(spec))
         self.needs_history = True
         self.learn_after_ns: int | None = None
+        self.kept_ns: int | None = None
         self._source: PredictiveAutoscalerSpec | None = None
 
     @property
@@ -56,7 +59,20 @@ class Workload:
         state = adopt(self.running.state, taught)
         is_news = state is not self.running.state
         self.running.state = state
+        if is_news:
+            self.kept_ns = None
         return is_news
+
+    def go_on(self, text: str) -> bool:
+        """With what was learned before a restart, as `what_was_learned` gave it; whether it holds for this spec. Raises
+        BadInput."""
+        before = self.running.state
+        self.running.state = with_learned_json(self.spec, before, text)
+        return self.running.state is not before
+
+    def what_was_learned(self) -> str:
+        """ "" while nothing was."""
+        return learned_json(self.spec, self.running.state)
 
     def remember(self, past: CombinedState) -> None:
         """Put a past before what was seen; made for this very spec. It can be learned from at once."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from policies.snapshot import NS_PER_SECOND
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PAGE_BYTES = 16_384  # an hour of minutes is 720 bytes: in pages of 4 KiB a tenth of the file would be their ends
 _BUSY_SECONDS = 2.0
 
@@ -21,6 +21,7 @@ CREATE TABLE lead_time (
     PRIMARY KEY (workload, pod_uid)
 ) WITHOUT ROWID;
 CREATE TABLE load_hour (id INTEGER PRIMARY KEY, minutes BLOB NOT NULL);
+CREATE TABLE learned (workload INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL, json TEXT NOT NULL);
 """
 
 

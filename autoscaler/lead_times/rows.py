@@ -24,19 +24,22 @@ _PATH = "node = ? AND image = ? AND spot = ? AND is_returning = ?"
 
 @dataclass(slots=True)
 class Batch:
-    """What is not written yet. hours: (workload, hour since the epoch) -> means of its minutes."""
+    """What is not written yet. hours: (workload, hour since the epoch) -> means of its minutes. learned: workload ->
+    when, and what (policies/combined/learned_json.py)."""
 
     lead_times: list[tuple[Key, LeadTime]] = field(default_factory=list)
     hours: dict[tuple[Key, int], F4] = field(default_factory=dict)
+    learned: dict[Key, tuple[int, str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.lead_times or self.hours)
+        return bool(self.lead_times or self.hours or self.learned)
 
 
 def write(connection: sqlite3.Connection, batch: Batch) -> None:
     """All or nothing."""
     with connection:
-        ids = _ids(connection, {key for key, _ in batch.lead_times} | {key for key, _ in batch.hours})
+        keys = {key for key, _ in batch.lead_times} | {key for key, _ in batch.hours} | batch.learned.keys()
+        ids = _ids(connection, keys)
         for key, lead_time in batch.lead_times:
             _write_lead_time(connection, ids[key], lead_time)
         for (key, hour), means in batch.hours.items():
@@ -44,6 +47,8 @@ def write(connection: sqlite3.Connection, batch: Batch) -> None:
             found = connection.execute("SELECT minutes FROM load_hour WHERE id = ?", (place,)).fetchone()
             merged = means if found is None else overlaid(from_blob(found[0]), means)
             connection.execute("INSERT OR REPLACE INTO load_hour VALUES (?, ?)", (place, to_blob(merged)))
+        for key, (at_ns, text) in batch.learned.items():
+            connection.execute("INSERT OR REPLACE INTO learned VALUES (?, ?, ?)", (ids[key], at_ns, text))
 
 
 def read_lead_times(connection: sqlite3.Connection) -> dict[Key, list[LeadTime]]:
@@ -91,12 +96,22 @@ def read_load(
     return samples_of(sorted(hours.items(), key=lambda item: item[0]), since_ns=since_ns, until_ns=until_ns)
 
 
+def read_learned(connection: sqlite3.Connection, key: Key) -> str:
+    """ "" where nothing is kept of the workload."""
+    found = connection.execute(
+        "SELECT json FROM learned JOIN workload ON workload.id = workload WHERE namespace = ? AND name = ?",
+        (key.namespace, key.name),
+    ).fetchone()
+    return "" if found is None else str(found[0])
+
+
 def prune(connection: sqlite3.Connection, now_ns: int) -> None:
     """Leave out what is older than it is of use."""
     with connection:
         oldest = _place((now_ns - LOAD_DAYS * _DAY_NS) // HOUR_NS, 0)
         connection.execute("DELETE FROM load_hour WHERE id < ?", (oldest,))
         connection.execute("DELETE FROM lead_time WHERE created_ns < ?", (now_ns - LEAD_TIME_DAYS * _DAY_NS,))
+        connection.execute("DELETE FROM learned WHERE at_ns < ?", (now_ns - LOAD_DAYS * _DAY_NS,))
 
 
 def _write_lead_time(connection: sqlite3.Connection, workload: int, lead_time: LeadTime) -> None:

@@ -18,7 +18,7 @@ from autoscaler.cluster import Key
 from autoscaler.lead_times.database import Database, is_corrupt, open_database, put_aside, restore
 from autoscaler.lead_times.lead_time import LeadTime
 from autoscaler.lead_times.minutes import F4, HOUR_NS, MINUTE_NS, HourOfMinutes, samples_of
-from autoscaler.lead_times.rows import LOAD_DAYS, Batch, prune, read_lead_times, read_load, write
+from autoscaler.lead_times.rows import LOAD_DAYS, Batch, prune, read_lead_times, read_learned, read_load, write
 from policies.predictive.backfill import Samples
 
 _log = logging.getLogger(__name__)
@@ -84,8 +84,14 @@ class Store:
             hour = self._open_hours[place] = HourOfMinutes()
         hour.add(at_ns % HOUR_NS // MINUTE_NS, requests_per_second, prompt_tokens, output_tokens)
 
+    def add_learned(self, key: Key, text: str) -> None:
+        """In place of what was learned of this workload before (policies/combined/learned_json.py)."""
+        if self._path is not None:
+            self._batch.learned[key] = (self._clock.now_ns(), text)
+
     def forget(self, key: Key) -> None:
         """The workload is gone; what the file has of it goes when it is old."""
+        self._batch.learned.pop(key, None)
         self._open_hours = {place: hour for place, hour in self._open_hours.items() if place[0] != key}
         self._written_at.pop(key, None)
 
@@ -104,6 +110,12 @@ class Store:
             ),
             lambda: samples_of(sorted(unwritten.items(), key=lambda item: item[0]), since_ns=since_ns, until_ns=now_ns),
         )
+
+    async def learned(self, key: Key) -> str:
+        """As it was added last; "" where nothing is known."""
+        if key in self._batch.learned:
+            return self._batch.learned[key][1]
+        return await self._use(lambda database: read_learned(database.connection, key), str)
 
     async def flush(self) -> None:
         """Write what is due."""
@@ -153,6 +165,7 @@ class Store:
         """What could not be written goes before what came meanwhile, within bounds."""
         self._batch.lead_times[:0] = batch.lead_times
         del self._batch.lead_times[:-_UNWRITTEN_LEAD_TIMES]
+        self._batch.learned = {**batch.learned, **self._batch.learned}
         oldest = now_ns // HOUR_NS - _UNWRITTEN_HOURS
         self._batch.hours = {
             place: means for place, means in {**batch.hours, **self._batch.hours}.items() if place[1] > oldest

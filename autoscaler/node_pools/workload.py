@@ -22,7 +22,8 @@ class PodPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadNow:
-    """replicas: asked for. needed_replicas: what its policy says, before bounds and behavior; None while unknown.
+    """replicas: asked for. needed_replicas: what its policy says before behavior, within maxReplicas: nobody may ask
+    for the pods above. None while unknown. max_replicas: None where nobody knows of one.
 
     paused: nothing is written for it. recommends: it is in mode Recommend, and nothing was to be written.
     """
@@ -34,6 +35,7 @@ class WorkloadNow:
     replicas: int
     needed_replicas: int | None
     pods: tuple[PodPlace, ...]
+    max_replicas: int | None = None
     paused: bool = False
     recommends: bool = False
 
@@ -87,7 +89,8 @@ def workload_now(
     elif decision is None or decision.numbers.get("known", 1.0) == 0.0:
         needed = None
     else:
-        needed = round(decision.numbers.get("wanted_replicas", decision.desired_replicas))
+        wanted = round(decision.numbers.get("wanted_replicas", decision.desired_replicas))
+        needed = min(wanted, spec.max_replicas)
     return WorkloadNow(
         key=autoscaler.key,
         uid=autoscaler.uid,
@@ -96,6 +99,7 @@ def workload_now(
         replicas=replicas,
         needed_replicas=needed,
         pods=pod_places(pods),
+        max_replicas=spec.max_replicas,
         paused=paused,
         recommends=spec.mode == "Recommend",
     )
@@ -110,6 +114,7 @@ def need_on_first(workload: WorkloadNow, nodes: Collection[str], elsewhere: int)
         replicas=max(0, workload.replicas - elsewhere),
         placed_replicas=workload.on(nodes),
         needed_replicas=None if needed is None else max(0, needed - elsewhere),
+        max_replicas=None if workload.max_replicas is None else max(0, workload.max_replicas - elsewhere),
     )
 
 
@@ -122,4 +127,5 @@ def need_on_later(workload: WorkloadNow, nodes: Collection[str], overflow: int) 
         replicas=placed + overflow,
         placed_replicas=placed,
         needed_replicas=None if workload.needed_replicas is None else placed + overflow,
+        max_replicas=workload.max_replicas,
     )

@@ -144,6 +144,7 @@ def _need(spec: PoolSpec, seen: PoolSeen, history: NeedHistory, lead_seconds: fl
     ahead = need_ahead(history, lead_seconds, quantile)
     if gpus is None or ahead is None:
         return None
+    ahead = min(ahead, max(gpus, seen.most_gpus))
     sizes = sorted({each.gpus_per_replica for each in seen.workloads}, reverse=True)
     placeholders = _placeholders(round(max(0.0, ahead - gpus)), sizes)
     occupied = [node.free_gpus for node in seen.nodes if node.is_ready and node.free_gpus < spec.gpus_per_node]

@@ -1,5 +1,6 @@
 """What can be known of a node pool at one instant. Instants are Unix ns."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -24,7 +25,8 @@ class NodeSeen:
 class WorkloadNeed:
     """One workload on the pool. replicas: asked for (spec.replicas). placed_replicas: of them, pods that have a node.
 
-    needed_replicas: what its policy says now, before bounds and behavior; None while that is unknown.
+    needed_replicas: what its policy says now, before behavior; None while that is unknown. max_replicas: more of them
+    nobody may ask for; None where there is no such bound.
     """
 
     name: str
@@ -32,6 +34,7 @@ class WorkloadNeed:
     replicas: int
     placed_replicas: int
     needed_replicas: int | None
+    max_replicas: int | None = None
 
     @property
     def pods(self) -> int:
@@ -58,3 +61,10 @@ class PoolSeen:
         if any(each.needed_replicas is None for each in self.workloads):
             return None
         return float(sum(each.pods * each.gpus_per_replica for each in self.workloads))
+
+    @property
+    def most_gpus(self) -> float:
+        """GPUs of all replicas that there may ever be; infinity while a workload has no bound."""
+        if any(each.max_replicas is None for each in self.workloads):
+            return math.inf
+        return float(sum((each.max_replicas or 0) * each.gpus_per_replica for each in self.workloads))

@@ -1,8 +1,8 @@
 """A state as if past demand had been observed: from Prometheus or from what a controller kept, after it started anew.
 
 Each sample's rate is the mean since the sample before it. It fills the bins between the two, so that a recording at
-60 s leaves none of 30 s empty; across a gap it fills its own bin only. Lead times, the margin and the spread of TPOT
-are not in such samples: they begin anew.
+60 s leaves none of 30 s empty; across a gap it fills its own bin only. Lead times, the margin and which requests miss
+are not in such samples (learned.py).
 """
 
 import math

@@ -86,6 +86,12 @@ class AutoscalerWatch:
         self._api.merge(self.path, {"spec": spec})
 
     @property
+    def status(self) -> dict[str, Any]:
+        """As it is now."""
+        found: dict[str, Any] = self._api.get(self.path).get("status", {})
+        return found
+
+    @property
     def replica_path(self) -> list[int]:
         path = [self.seen[0][1]] if self.seen else []
         for _, replicas, _ in self.seen:

@@ -21,6 +21,7 @@ LONGEST_FIRST = (
     "test_many_hpas",
     "test_scenarios_scaling",
     "test_controller_failures",
+    "test_controller_ahead",
     "test_scenarios_outages",
     "test_controller_disturbed",
     "test_controller_modes",

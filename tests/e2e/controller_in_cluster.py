@@ -7,7 +7,7 @@ every 2 seconds instead of every 15, so that a test need not wait.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,12 +45,15 @@ class Controller:
         plane.api.merge(plane.api.path_of(self.deployment), {"spec": {"replicas": 0}})
         self.namespace: str = self.deployment["metadata"]["namespace"]
 
-    def start_replica(self, **settings: Any) -> PodProcess:
-        """Another pod of the Deployment; not waited for. settings: of this one alone."""
+    def start_replica(self, before_start: Callable[[PodProcess], None] | None = None, **settings: Any) -> PodProcess:
+        """Another pod of the Deployment; not waited for. before_start: with its volumes there, and nothing in them.
+        settings: of this one alone."""
         name = f"leadtime-controller-{len(self.replicas) + 1}"
         replica = PodProcess(
             self.plane, self.deployment, name, lambda files, port: self._configured(files, port, settings)
         )
+        if before_start is not None:
+            before_start(replica)
         replica.start()
         self.replicas.append(replica)
         self.plane.api.apply(self._pod(replica))

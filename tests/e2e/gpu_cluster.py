@@ -13,6 +13,7 @@ from typing import Literal
 
 from control_plane import STAGES
 from kube_api import Object
+from node_provisioner import POOL_LABEL
 from pod_view import APP_LABEL
 
 GPU_STAGES = (STAGES, Path(__file__).with_name("gpu_stages.yaml"))
@@ -23,7 +24,7 @@ Ports = Mapping[int, int]
 
 DCGM_NAMESPACE = "gpu-operator"  # where NVIDIA installs its exporter, and one that the adapter believes
 NEVER_SECONDS = 86_400.0  # of a pull that no test waits for
-_PULL, _LOAD = "e2e.leadtime.dev/pull", "e2e.leadtime.dev/load"
+_PULL, _LOAD, _DRAIN = "e2e.leadtime.dev/pull", "e2e.leadtime.dev/load", "e2e.leadtime.dev/drain"
 STARTS_AT_ONCE = {_PULL: "0s", _LOAD: "0s"}
 """A pod's annotations, also of one that is under way."""
 
@@ -88,24 +89,32 @@ def workload(
     replicas: int = 1,
     pull_seconds: float = 0.0,
     load_seconds: float = 0.0,
+    drain_seconds: float = 0.0,
+    pool: str = "",
+    in_order: bool = False,
     ports: Ports = MappingProxyType({}),
 ) -> Object:
     """A Deployment or StatefulSet of a system (a key of SYSTEMS), one GPU a pod, one CPU asked for.
 
     pull_seconds: how long a pod is Pending once it is scheduled. load_seconds: how long it then is not Ready.
+    drain_seconds: how long it is there after its deletion. pool: of node_provisioner.py, whose nodes alone will do.
+    in_order: a StatefulSet's pods come one after the other (OrderedReady).
     """
     port = ports.get(SYSTEMS[system].port, SYSTEMS[system].port)
     labels = {APP_LABEL: name}
+    annotations = _annotations(system, port, pull_seconds, load_seconds)
+    pod: Object = {"containers": [_container(system, port)]}
+    if drain_seconds:
+        annotations[_DRAIN] = f"{drain_seconds:g}s"
+    if pool:
+        pod["nodeSelector"] = {POOL_LABEL: pool}
     spec: Object = {
         "replicas": replicas,
         "selector": {"matchLabels": labels},
-        "template": {
-            "metadata": {"labels": labels, "annotations": _annotations(system, port, pull_seconds, load_seconds)},
-            "spec": {"containers": [_container(system, port)]},
-        },
+        "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod},
     }
     if kind == "StatefulSet":
-        spec |= {"serviceName": name, "podManagementPolicy": "Parallel"}
+        spec |= {"serviceName": name, "podManagementPolicy": "OrderedReady" if in_order else "Parallel"}
     return {
         "apiVersion": "apps/v1",
         "kind": kind,

@@ -27,6 +27,7 @@ GPU = "nvidia.com/gpu"
 POOL_LABEL = "cloud.google.com/gke-nodepool"
 LOWEST_PRIORITY = -10
 SCAN_SECONDS = 0.25  # the cluster-autoscaler's is 10 s: time is scaled here
+_ASKED = " is asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,16 @@ class NodeProvisioner:
         with self._lock:
             return self._states[pool].min_nodes
 
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the start, as in the log."""
+        return time.monotonic() - self._began
+
+    def asked(self, pool: str) -> list[float]:
+        """When each node of this pool was asked for, seconds since the start."""
+        asks = ((at, text.removesuffix(_ASKED)) for at, text in self.log if text.endswith(_ASKED))
+        return [at for at, name in asks if name.rpartition("-")[0] == pool]
+
     def node_names(self, pool: str) -> list[str]:
         """In the cluster, by name."""
         return sorted(node["metadata"]["name"] for node in self._nodes(pool))
@@ -165,7 +176,7 @@ class NodeProvisioner:
         name = f"{state.pool.name}-{state.made}"
         state.made += 1
         state.asked.append(_Ask(name, now))
-        self._note(f"{name} is asked for")
+        self._note(f"{name}{_ASKED}")
 
     def _remove(self, state: _State, nodes: list[Object], pods: list[Object], now: float) -> None:
         names = [node["metadata"]["name"] for node in nodes]

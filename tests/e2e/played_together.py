@@ -5,8 +5,9 @@
         ...
 
 Each such test gets a namespace of its own, named after it, in the module's `world`; when pytest comes to the first of
-them, all that were selected begin, PLAYED_AT_ONCE at a time, and each is reported in its turn. A test that takes the
-world's parts down asks for `world` instead, stands in a module without `scene`, and has it for itself.
+them, all that were selected begin, PLAYED_AT_ONCE at a time, and each is reported in its turn. Beside `scene` it may
+ask for record_property. A test that takes the world's parts down asks for `world` instead, stands in a module without
+`scene`, and has it for itself.
 """
 
 import re
@@ -66,7 +67,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def _play(world: World, item: pytest.Function) -> None:
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    parameters = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+    if "record_property" in item.fixturenames:
+        parameters["record_property"] = lambda name, value: item.user_properties.append((name, value))
     with world.scenario(_namespace(item.name)) as scene:
         item.obj(scene=scene, **parameters)
 

@@ -130,11 +130,14 @@ class Scenario:
         replicas: int = 1,
         pull_seconds: float = 0.0,
         load_seconds: float = 0.0,
+        drain_seconds: float = 0.0,
+        pool: str = "",
+        in_order: bool = False,
     ) -> None:
         """A workload of a system (a key of gpu_cluster.SYSTEMS); returns when its pods are Ready.
 
         name: of the workload; the system's when left out. The seconds are the starts of pods that come later
-        (gpu_cluster.workload); the first ones are Ready at once.
+        (gpu_cluster.workload); the first ones are Ready at once. pool, in_order: as there.
         """
         app = name or system
         wanted = workload(
@@ -145,6 +148,9 @@ class Scenario:
             replicas=replicas,
             pull_seconds=pull_seconds,
             load_seconds=load_seconds,
+            drain_seconds=drain_seconds,
+            pool=pool,
+            in_order=in_order,
             ports=self.world.exporter.ports,
         )
         self._apps.append(app)

@@ -60,6 +60,25 @@ async def test_what_was_learned_is_there_after_a_restart(path: Path) -> None:
     assert await kept(path, clock) == {VLLM: [recent(1)], OTHER: [recent(2)]}
 
 
+async def test_what_a_policy_learned_is_there_after_a_restart_and_the_last_word_counts(path: Path) -> None:
+    clock = Clock()
+    store = Store(path, clock=clock)
+    assert await store.learned(VLLM) == ""
+    store.add_learned(VLLM, "first")
+    assert await store.learned(VLLM) == "first"
+    await store.flush()
+    store.add_learned(VLLM, "second")
+    store.add_learned(OTHER, "another's")
+    store.forget(OTHER)
+    await store.close()
+    again = Store(path, clock=clock)
+    assert [await again.learned(key) for key in (VLLM, OTHER)] == ["second", ""]
+    clock.seconds += 15 * DAY_SECONDS
+    await again.flush()
+    assert await again.learned(VLLM) == "", "nobody has kept it for two weeks"
+    await again.close()
+
+
 async def test_the_file_keeps_the_last_of_a_path_and_of_ninety_days(path: Path) -> None:
     clock = Clock()
     store = Store(path, clock=clock)
@@ -160,7 +179,7 @@ async def test_a_file_of_another_version_is_kept_beside(path: Path) -> None:
     connection.close()
     store = Store(path, clock=Clock())
     await store.flush()
-    assert "version 99, must be 1" in store.faults[0]
+    assert "version 99, must be 2" in store.faults[0]
     await store.close()
 
 
@@ -207,7 +226,7 @@ async def test_a_file_that_another_one_replaced_is_left_and_the_new_one_used(pat
 async def test_a_full_disk_is_said_and_nothing_is_lost(path: Path) -> None:
     """max_bytes makes SQLite say what a full disk does."""
     clock = Clock()
-    store = Store(path, clock=clock, max_bytes=5 * 16_384)
+    store = Store(path, clock=clock, max_bytes=6 * 16_384)
     for number in range(150):
         store.add_lead_time(VLLM, recent(number))
     for hour in range(1, 21):

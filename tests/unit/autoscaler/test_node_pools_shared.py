@@ -109,6 +109,7 @@ UNKNOWN = Decision(desired_replicas=5, reason="", message="", numbers={"wanted_r
     ("changes", "decision", "needed"),
     [
         pytest.param({}, KNOWN, 7, id="what-the-policy-wants-before-behavior"),
+        pytest.param({"maxReplicas": 4}, KNOWN, 4, id="no-node-for-pods-that-nobody-may-ask-for"),
         pytest.param({}, UNKNOWN, None, id="demand-is-unknown"),
         pytest.param({}, None, None, id="not-observed"),
         pytest.param({"mode": "Recommend"}, KNOWN, 3, id="advice-brings-no-pods"),
@@ -119,6 +120,7 @@ def test_what_a_workload_needs(changes: Any, decision: Any, needed: Any) -> None
     found = workload_now(autoscaler(**changes), replicas=3, decision=decision, pods=pods)
     assert found is not None
     assert (found.needed_replicas, found.replicas, found.gpus_per_replica) == (needed, 3, 2)
+    assert found.max_replicas == changes.get("maxReplicas", spec_json()["maxReplicas"])
     assert [place.node for place in found.pods] == ["n0", ""]
 
 

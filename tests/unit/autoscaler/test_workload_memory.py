@@ -1,5 +1,6 @@
 """What a workload has learned outlives every change of its spec that leaves it true."""
 
+import json
 import logging
 import threading
 from concurrent.futures import Executor
@@ -19,6 +20,7 @@ from policies.errors import BadInput
 from policies.hpa import Recommendation
 from policies.predictive.backfill import Samples
 from policies.predictive.load_history import LoadHistory
+from policies.predictive.margin import Margin
 from policies.predictive.observed_load import ObservedLoad
 from policies.predictive.sizing import prior
 from policies.snapshot import NS_PER_SECOND
@@ -128,6 +130,19 @@ class Past:
         return self.samples
 
 
+class Kept:
+    """What outlives a controller: the store's part that has to do with learning."""
+
+    def __init__(self) -> None:
+        self.texts: dict[Key, str] = {}
+
+    def add_learned(self, key: Key, text: str) -> None:
+        self.texts[key] = text
+
+    async def learned(self, key: Key) -> str:
+        return self.texts.get(key, "")
+
+
 @pytest.fixture
 def pool() -> Any:
     threads = DaemonThreads(1, name="test")
@@ -158,7 +173,7 @@ async def test_a_restarted_controller_reads_the_past_and_learns_from_it_in_anoth
         return real_learn(spec, state, now_ns)
 
     workload.running.policy = replace(policy, learn=learn)
-    learning = Learning(workloads, clock=clock, pool=pool, read_past=past.read)
+    learning = Learning(workloads, clock=clock, pool=pool, read_past=past.read, store=Kept())
     await learning.turn()
     assert len(workload.running.state.predictive.load.history) > 2_800
     assert workload.running.state.predictive.sizing is not None
@@ -166,6 +181,79 @@ async def test_a_restarted_controller_reads_the_past_and_learns_from_it_in_anoth
     await learning.turn()
     assert past.asked == [KEY]
     assert workload.learn_after_ns == NOW_NS + policy.learn_period_seconds * NS_PER_SECOND
+
+
+def learns_at_once(workload: Workload) -> None:
+    """In place of a search, which takes seconds: some weights, as if found on all of its past."""
+
+    def learn(_spec: Any, state: CombinedState, _now_ns: int) -> CombinedState:
+        history = state.predictive.load.history
+        found = replace(prior(0.95, 0.25), bins=len(history), end=history.end)
+        return replace(state, predictive=replace(state.predictive, sizing=found))
+
+    workload.running.policy = replace(workload.running.policy, learn=learn)
+
+
+async def learned_and_kept(pool: Executor) -> Kept:
+    """By a controller that was told of a day, learned, moved its margin, and ended."""
+    workloads, kept = Workloads(), Kept()
+    workload = workloads.current(autoscaler())
+    learns_at_once(workload)
+    learning = Learning(workloads, clock=Clock(), pool=pool, read_past=Past(a_day()).read, store=kept)
+    await learning.turn()
+    assert kept.texts.keys() == {KEY}
+    state = workload.running.state
+    workload.running.state = replace(state, predictive=replace(state.predictive, margin=Margin(log=0.25)))
+    learning.keep()
+    return kept
+
+
+async def test_a_restarted_controller_goes_on_with_what_it_had_learned(pool: Executor) -> None:
+    """Without a search: weights, margin and misses are the ones that were kept."""
+    kept = await learned_and_kept(pool)
+    workloads = Workloads()
+    workload = workloads.current(autoscaler())
+    before = json.loads(kept.texts[KEY])
+    await Learning(workloads, clock=Clock(), pool=pool, read_past=Past(a_day()).read, store=kept).turn()
+    predictive = workload.running.state.predictive
+    assert predictive.sizing is not None
+    assert predictive.sizing.bins > 2_800
+    assert predictive.sizing.weights.tolist() == prior(0.95, 0.25).weights.tolist()
+    assert predictive.margin == Margin(log=0.25)
+    assert json.loads(kept.texts[KEY]) == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"slo": {"tpotSeconds": 0.05, "attainment": 0.99}}, id="another-promise"),
+        pytest.param({"slo": {"tpotSeconds": 0.06}}, id="another-tpot"),
+        pytest.param({"profile": "llama-3.1-8b-a100"}, id="another-gpu"),
+    ],
+)
+async def test_what_was_learned_for_another_spec_is_not_taken(pool: Executor, changed: dict[str, Any]) -> None:
+    kept = await learned_and_kept(pool)
+    workloads = Workloads()
+    workload = workloads.current(autoscaler(**changed))
+    await Learning(workloads, clock=Clock(), pool=pool, read_past=Past().read, store=kept).turn()
+    assert workload.running.state.predictive.sizing is None
+    assert workload.running.state.predictive.margin == Margin()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"under": 1}', '{"of": "the future"}'])
+async def test_what_was_learned_and_cannot_be_read_is_learned_again(
+    pool: Executor, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    kept = Kept()
+    kept.texts[KEY] = text
+    workloads = Workloads()
+    workload = workloads.current(autoscaler())
+    learns_at_once(workload)
+    with caplog.at_level(logging.WARNING):
+        await Learning(workloads, clock=Clock(), pool=pool, read_past=Past(a_day()).read, store=kept).turn()
+    assert sum("what was learned cannot be read" in record.message for record in caplog.records) == 1
+    assert workload.running.state.predictive.sizing is not None
+    assert kept.texts[KEY] != text
 
 
 async def test_what_was_decided_while_it_was_learned_is_kept(pool: Executor) -> None:
@@ -180,7 +268,7 @@ async def test_what_was_decided_while_it_was_learned_is_kept(pool: Executor) -> 
         return replace(state, predictive=replace(state.predictive, sizing=prior(0.95, 0.5)))
 
     workload.running.policy = replace(policy, learn=learn)
-    await Learning(workloads, clock=clock, pool=pool, read_past=Past().read).turn()
+    await Learning(workloads, clock=clock, pool=pool, read_past=Past().read, store=Kept()).turn()
     assert workload.running.state.needed_replicas == 17
     assert workload.running.state.predictive.sizing is not None
 
@@ -203,7 +291,7 @@ async def test_learning_that_fails_keeps_nobody_else_from_it_and_comes_again(
     for name, learn in (("a", failing), ("b", fine)):
         workload = workloads.current(autoscaler(Key("llm", name)))
         workload.running.policy = replace(workload.running.policy, learn=learn)
-    learning = Learning(workloads, clock=clock, pool=pool, read_past=past.read)
+    learning = Learning(workloads, clock=clock, pool=pool, read_past=past.read, store=Kept())
     with caplog.at_level(logging.ERROR):
         await learning.turn()
     assert tried == ["failing", "fine"]

@@ -1,6 +1,6 @@
 """The floor of a pool over time: each row is a rule of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -64,6 +64,27 @@ class Pool:
 def full(nodes: int) -> PoolSeen:
     """All GPUs of that many nodes are taken, and needed."""
     return PoolSeen(nodes=ready(nodes), workloads=(needs(4 * nodes, 4 * nodes),))
+
+
+def test_no_room_is_held_for_replicas_that_nobody_may_ask_for() -> None:
+    """After a peak its room is kept for a while, but not beyond maxReplicas."""
+    after_peak = PoolSeen(nodes=ready(4), workloads=(needs(2, 2),))
+    held, _ = _after_a_peak(after_peak)
+    bounded = replace(after_peak, workloads=(replace(after_peak.workloads[0], max_replicas=3),))
+    capped, numbers = _after_a_peak(bounded)
+    assert held[1] > 4, "else nothing is shown"
+    assert capped == {1: 1}
+    assert numbers["ahead_gpus"] == 3.0
+    lower = replace(after_peak, workloads=(replace(after_peak.workloads[0], max_replicas=1),))
+    assert _after_a_peak(lower)[0] == {}, "what stands there keeps its room"
+
+
+def _after_a_peak(seen: PoolSeen) -> tuple[Mapping[int, int], Mapping[str, float]]:
+    """(placeholders, numbers) a minute after 16 GPUs were needed."""
+    pool = Pool()
+    pool.step(0, full(4))
+    decision = pool.step(60, seen)
+    return decision.placeholders, decision.numbers
 
 
 # rows: (second, nodes that stand full, replicas needed, floor, reason)
