@@ -12,7 +12,7 @@ import numpy as np
 from policies.predictive.load_history import BIN_SECONDS, BINS_PER_DAY, F8, LoadHistory
 from policies.predictive.load_traits import TRAITS, all_traits
 from policies.predictive.replay import Recording, Rules
-from policies.predictive.sizing_fit import Search, delivering, fit
+from policies.predictive.sizing_fit import Fitted, Search, delivering, fit
 
 PRIOR = {"peak_2700s": 1.0, "unrest_1h": 0.25, "rise": 1.35}
 """In words: the largest load of late, fading over 45 minutes, and 1.35 times what the load has risen by in ten."""
@@ -24,6 +24,10 @@ LEARN_PERIOD_SECONDS = 3_600
 _FIRST_FIT_BINS = 6 * 3_600 // BIN_SECONDS
 _REFIT_BINS = BINS_PER_DAY
 _FITTED_DAYS = 7
+
+_LEAST_TRUST = 0.5
+_SAVINGS = (0.2, 0.5)
+_SHORT = 0.002
 
 _FIRST_SEARCH = Search()
 _LATER_SEARCH = Search(generations=6, widest=0.4)
@@ -85,20 +89,25 @@ def recorded(loads: F8, rules: Rules, judged: int) -> Recording:
 def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: Rules) -> Sizing:
     """Weights for the last week; those given where the week shows none, as without any load.
 
-    The mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
-    to deliver what is asked: on the next week it costs as little as the best ones, and delivers more of what was asked.
+    A mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
+    to deliver what is asked: where the best ones had saved a few percent, on the next week it costs as little as they do
+    and delivers more of what was asked. The more they had saved, the less the prior counts.
     """
     loads = history.loads()
-    judged = min(len(loads), _FITTED_DAYS * BINS_PER_DAY)
+    with_yesterday = len(loads) - BINS_PER_DAY  # the first day of all has none: what leans on it would fail there
+    judged = min(len(loads) if with_yesterday < 2 * BINS_PER_DAY else with_yesterday, _FITTED_DAYS * BINS_PER_DAY)
     recording = recorded(loads, rules, judged)
     search = _FIRST_SEARCH if sizing.bins < BINS_PER_DAY else _LATER_SEARCH
     stricter = (float(rules.within.shares[0]) + attainment) / 2.0
     best = fit(recording, sizing.weights, attainment=stricter, search=search)
+    if best is None:  # steep ramps, where next to no weights have so few misses
+        best = fit(recording, sizing.weights, attainment=attainment, search=search)
     if best is None:
         return replace(sizing, bins=judged, end=history.end)
     before = delivering(recording, prior(attainment, rules.floor_load).weights, attainment)
     after = delivering(recording, best.weights, attainment)
-    found = delivering(recording, before.weights + after.weights, attainment)
+    trust = _trust(before, after, attainment) if judged >= BINS_PER_DAY else _LEAST_TRUST
+    found = delivering(recording, (1.0 - trust) * before.weights + trust * after.weights, attainment)
     return Sizing(
         weights=found.weights,
         floor_load=rules.floor_load,
@@ -107,3 +116,13 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
         attainment=found.attainment,
         replica_hours=found.replica_hours,
     )
+
+
+def _trust(before: Fitted, after: Fitted, attainment: float) -> float:
+    """The weight of what was found beside the prior: a half where it saves a tenth or less, all of it from two fifths on,
+    as on a load with steep ramps at the same time of every day, or where the prior cannot deliver what is asked."""
+    if before.attainment < attainment - _SHORT:
+        return 1.0
+    saving = 1.0 - after.replica_hours / max(before.replica_hours, 1e-9)
+    low, high = _SAVINGS
+    return float(np.interp(saving, (low, high), (_LEAST_TRUST, 1.0)))

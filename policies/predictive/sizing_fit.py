@@ -18,6 +18,9 @@ _SEED = 20_261_121
 _SCALE = (0.3, 5.0)
 _HALVINGS = 5
 _FEWEST_MISSES = 1e-7
+_FAR_TOO_MUCH = 1e12
+"""Replica-hours."""
+
 _SMALLEST = 0.01
 """A weight below this share of all of them is none."""
 
@@ -43,14 +46,15 @@ class Fitted:
 
 
 def fit(recording: Recording, start: F8, *, attainment: float, search: Search = Search()) -> Fitted | None:
-    """The best weights found from `start` on; None where no candidate delivers what is asked.
+    """The best weights found from `start` on; None where none of the last generation delivers what is asked: until
+    then those that come nearest lead the search.
 
     attainment: share of the work within the SLO, in (0, 1).
     """
     chance = np.random.default_rng(_SEED)
     middle = np.log(np.maximum(start / start.sum(), _SMALLEST / 2))
     spread = np.full(len(start), search.widest)
-    best = start[None]
+    best, found = start[None], False
     for _ in range(search.generations):
         logs = middle + spread * chance.standard_normal((search.candidates, len(start)))
         logs[0] = middle
@@ -58,13 +62,13 @@ def fit(recording: Recording, start: F8, *, attainment: float, search: Search = 
         directions /= directions.sum(axis=1, keepdims=True)
         directions[directions < _SMALLEST] = 0.0
         scale, delivered, hours = _scaled(recording, directions, attainment)
-        order = np.argsort(np.where(delivered >= attainment, hours, np.inf), kind="stable")[: search.kept]
-        if delivered[order[0]] < attainment:
-            return None
+        cost = np.where(delivered >= attainment, hours, (2.0 - delivered) * _FAR_TOO_MUCH)  # those that fail come last
+        order = np.argsort(cost, kind="stable")[: search.kept]
+        found = bool(delivered[order[0]] >= attainment)
         best = directions[order] * scale[order, None]
         middle = logs[order].mean(axis=0)
         spread = np.maximum(0.6 * spread + 0.6 * logs[order].std(axis=0), search.narrowest)
-    return delivering(recording, best.mean(axis=0), attainment)
+    return delivering(recording, best.mean(axis=0), attainment) if found else None
 
 
 def delivering(recording: Recording, weights: F8, attainment: float) -> Fitted:
