@@ -90,8 +90,8 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
     """Weights for the last week; those given where the week shows none, as without any load.
 
     A mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
-    to deliver what is asked: where the best ones had saved a few percent, on the next week it costs as little as they do
-    and delivers more of what was asked. The more they had saved, the less the prior counts.
+    to deliver what is asked: where the best ones had saved a few percent, on the next week it costs as little as they
+    do and delivers more of what was asked. The more they had saved, the less the prior counts.
     """
     loads = history.loads()
     with_yesterday = len(loads) - BINS_PER_DAY  # the first day of all has none: what leans on it would fail there
@@ -119,8 +119,8 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
 
 
 def _trust(before: Fitted, after: Fitted, attainment: float) -> float:
-    """The weight of what was found beside the prior: a half where it saves a tenth or less, all of it from two fifths on,
-    as on a load with steep ramps at the same time of every day, or where the prior cannot deliver what is asked."""
+    """The weight of what was found beside the prior: a half where it saves a fifth or less, all of it where it saves a
+    half, as on a load with steep ramps at the same time of every day, or where the prior cannot deliver what is asked."""
     if before.attainment < attainment - _SHORT:
         return 1.0
     saving = 1.0 - after.replica_hours / max(before.replica_hours, 1e-9)
