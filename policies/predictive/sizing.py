@@ -119,8 +119,9 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
 
 
 def _trust(before: Fitted, after: Fitted, attainment: float) -> float:
-    """The weight of what was found beside the prior: a half where it saves a fifth or less, all of it where it saves a
-    half, as on a load with steep ramps at the same time of every day, or where the prior cannot deliver what is asked."""
+    """The weight of what was found beside the prior: a half where it saves a fifth or less, all of it where it saves
+    a half, as on a load with steep ramps at the same time of every day, or where the prior cannot deliver what is asked.
+    """
     if before.attainment < attainment - _SHORT:
         return 1.0
     saving = 1.0 - after.replica_hours / max(before.replica_hours, 1e-9)
