@@ -120,7 +120,7 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
 
 def _trust(before: Fitted, after: Fitted, attainment: float) -> float:
     """The weight of what was found beside the prior: a half where it saves a fifth or less, all of it where it saves
-    a half, as on a load with steep ramps at the same time of every day, or where the prior cannot deliver what is asked.
+    a half, as where steep ramps come at the same time of every day, or where the prior cannot deliver what is asked.
     """
     if before.attainment < attainment - _SHORT:
         return 1.0
