@@ -16,6 +16,7 @@ from leadtime.explain_autoscaler import explain_command
 from leadtime.fit import fit_command
 from leadtime.frontier import frontier_command
 from leadtime.init.command import init_command
+from leadtime.plan.command import plan_command
 from leadtime.policies import policies
 from leadtime.replay import replay_command
 from leadtime.simulate import simulate_command
@@ -35,6 +36,7 @@ app.command("simulate")(simulate_command)
 app.command("compare")(compare_command)
 app.command("sweep")(sweep_command)
 app.command("frontier")(frontier_command)
+app.command("plan")(plan_command)
 app.command("backtest")(backtest_command)
 app.command("whatif")(whatif_command)
 app.command("fit")(fit_command)
