@@ -28,7 +28,7 @@ ConfigOption = Annotated[
 
 _SWITCH_SECONDS = 0.0001
 """p99 of requests while Prometheus is the source of 10,000 series: 17 ms with Python's own 5 ms, 12 with 0.5, 8 with
-0.1, 11 with 0.02 (benchmarks/adapter.py, medians of four runs each, in turn)."""
+0.1, 11 with 0.02 (benchmarks/metrics_apis.py, medians of four runs each, in turn)."""
 
 
 @app.callback()

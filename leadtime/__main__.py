@@ -8,6 +8,7 @@ import adapter.errors
 from adapter.cli import app as adapter_commands
 from autoscaler.cli import app as controller_commands
 from leadtime.backtest import backtest_command
+from leadtime.batch_sizes import batch_sizes_command
 from leadtime.compare import compare_command
 from leadtime.conformance import app as conformance_commands
 from leadtime.demo import command as demo
@@ -37,6 +38,7 @@ app.command("compare")(compare_command)
 app.command("sweep")(sweep_command)
 app.command("frontier")(frontier_command)
 app.command("plan")(plan_command)
+app.command("batch-sizes")(batch_sizes_command)
 app.command("backtest")(backtest_command)
 app.command("whatif")(whatif_command)
 app.command("fit")(fit_command)

@@ -1,5 +1,6 @@
 """What a command shows and writes when its runs are over: the table, the HTML report, the figures as JSON."""
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -70,10 +71,15 @@ def summary_table(summaries: Sequence[Summary]) -> Table:
             f"{row.slo_attainment:.2%}",
             f"{row.ttft_p50_seconds:.2f} s",
             f"{row.ttft_p99_seconds:.2f} s",
-            f"{row.tpot_p50_seconds * 1000:.0f} ms",
-            f"{row.tpot_p99_seconds * 1000:.0f} ms",
+            _milliseconds(row.tpot_p50_seconds),
+            _milliseconds(row.tpot_p99_seconds),
             f"{row.gpu_hours:.2f}",
             f"${row.cost_usd:.2f}",
             str(row.rescales),
         )
     return table
+
+
+def _milliseconds(seconds: float) -> str:
+    """A dash where no request had one: servers that answer in batches have no TPOT."""
+    return "-" if math.isnan(seconds) else f"{seconds * 1000:.0f} ms"

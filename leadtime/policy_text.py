@@ -2,19 +2,23 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from leadtime.demo.policies import POLICIES, demo_policy
 from leadtime.manifests.read import read_policy
+from policies.capacity.profile import Profile
 from policies.errors import BadInput
 from policies.policy import Policy
 from policies.registry import configured
 from simulations.derived import AGGREGATES
 from simulations.exporter import POD_SERIES
-from simulations.pipeline import is_simulated
+from simulations.pipeline import aggregated_series, is_answered, is_simulated
+from simulations.rule_values import rule_names
 from simulations.scenario import Scenario
+from simulations.server_kind import BatchedModel, ServerKind, title
+from simulations.server_pages import pod_series
 
 
 def policy_from(text: str, scenario: Scenario, max_replicas: int, min_replicas: int | None = None) -> Policy[Any, Any]:
@@ -23,7 +27,12 @@ def policy_from(text: str, scenario: Scenario, max_replicas: int, min_replicas: 
     A manifest is taken as it stands. `hpa` and `leadtime` without parameters are those of the demo. Raises BadInput.
     """
     policy = _policy(text, scenario, max_replicas, min_replicas)
-    check_metrics(f"--policy {text}", policy)
+    if isinstance(scenario.server, BatchedModel) and _plans_with_profile(policy.spec):
+        raise BadInput(
+            f"--policy {text}: plans with a profile of vLLM's steps and KV cache, must go by metrics or by the clock "
+            f"for {title(scenario.server)}, which has neither; take an HPA or a KEDA ScaledObject, static or schedule"
+        )
+    check_metrics(f"--policy {text}", policy, scenario.server)
     return policy
 
 
@@ -61,15 +70,32 @@ def _policy(text: str, scenario: Scenario, max_replicas: int, min_replicas: int 
     return replace(configured(name, settings_of(f"--policy {text}", settings), fitting), name=text)
 
 
-def check_metrics(given: str, policy: Policy[Any, Any]) -> None:
-    """Refuse a policy whose metric no simulated exporter has: it would only ever hold. given: the option, as typed."""
+def check_metrics(given: str, policy: Policy[Any, Any], kind: ServerKind | None = None) -> None:
+    """Refuse a policy whose metric no simulated exporter has: it would only ever hold.
+
+    given: the option, as typed. kind: of the servers; None where only vLLM's own series are known, without rules.
+    """
     for query in policy.queries:
-        if not is_simulated(query):
-            near = difflib.get_close_matches(query.name, sorted(POD_SERIES | AGGREGATES), n=3, cutoff=0.3)
+        if not (is_simulated(query) if kind is None else is_answered(query, kind)):
+            known = POD_SERIES | AGGREGATES
+            if kind is not None:
+                known = pod_series(kind) | aggregated_series(kind) | rule_names(pod_series(kind))
+            near = difflib.get_close_matches(query.name, sorted(known), n=3, cutoff=0.3)
             raise BadInput(
-                f"{given}: {query.type} metric {query.name!r} is not simulated; "
+                f"{given}: {query.type} metric {query.name!r} is not simulated{_of(kind)}; "
                 f"the nearest that are: {', '.join(near) or 'none'}"
             )
+
+
+def _of(kind: ServerKind | None) -> str:
+    return "" if kind is None or kind == "vllm" else f" for {title(kind)}"
+
+
+def _plans_with_profile(spec: Any) -> bool:
+    """Whether the spec, or a part of it, holds the profile of a vLLM server."""
+    if not is_dataclass(spec):
+        return False
+    return isinstance(spec, Profile) or any(_plans_with_profile(getattr(spec, each.name)) for each in fields(spec))
 
 
 def settings_of(given: str, settings: str) -> dict[str, str]:

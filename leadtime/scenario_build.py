@@ -1,22 +1,29 @@
 """From a checked scenario file to what the simulator runs. Everything that the two have in common is here."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from leadtime.policy_text import policy_from
+from leadtime.scenario_build_cluster import pool_of_nodes, pools_of, rules_of
+from leadtime.scenario_build_pods import pod_of, rollout_of, start_of, workload_of
 from leadtime.scenario_demand import has_phases, read_demand
 from leadtime.scenario_file import ScenarioFile
-from leadtime.scenario_sections import DemandSection, RouterSection, ServerSection, WorkloadSection
+from leadtime.scenario_sections import DemandSection, RouterSection, WorkloadSection
+from leadtime.scenario_servers import ServerSection, check_around, server_of
 from policies.capacity.profile import Profile
 from policies.errors import BadInput
 from policies.policy import Policy
 from simulations.calibration.profile_file import read_profile
 from simulations.cluster.node_pool import NodePool
 from simulations.engine import Router
-from simulations.lead_time import LeadTime, Stage
+from simulations.lead_time import LeadTime
 from simulations.scenario import Disaggregation, Failures, MetricFaults, Scenario, Serving, Timeouts
+from simulations.server_kind import BatchedModel
 from simulations.slo import SLO
+from simulations.start.presets import preset_named
+from simulations.start.staged_start import StagedStart
 from simulations.trace import Demand
 
 BYTES_PER_GBYTE = 1e9
@@ -29,6 +36,9 @@ _SIGNALS: dict[str, dict[str, float]] = {
 }
 """What each router scores by. By the prefix alone, all who share one would go to the one server that has it."""
 
+
+_OF_A_WORKLOAD = ("demand", "profile", "replicas", "slo", "router", "server", "start", "workload", "rollout", "pod")
+"""Sections that a workload may have for itself."""
 
 Part = tuple[Scenario, Policy[Any, Any]]
 """One workload with the policy that scales it."""
@@ -77,33 +87,49 @@ def run_of(file: ScenarioFile, policy: str, phase_seed: int | None) -> Run:
 
 def with_workload(file: ScenarioFile, workload: WorkloadSection) -> ScenarioFile:
     """The scenario as one of its workloads has it: what the workload leaves out is the scenario's."""
-    given = {name: getattr(workload, name) for name in ("demand", "profile", "replicas", "slo", "router", "server")}
+    given = {name: getattr(workload, name) for name in _OF_A_WORKLOAD}
     return file.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def scenario_of(file: ScenarioFile, phase_seed: int | None) -> Scenario:
     """The scenario without its policies. Raises BadInput for what cannot be read or can never work."""
     profile = _served(profile_of(file.profile), file.server)
+    server = server_of(file.server)
+    check_around(server, router=file.router.policy, is_disaggregated=file.disaggregation is not None)
     demand = read_demand(file.demand, phase_seed).demand
-    _check_some_request_fits(demand, profile)
+    if not isinstance(server, BatchedModel):
+        _check_some_request_fits(demand, profile)
+    start = None if file.start is None else start_of(file.start)
+    all_pools = _pools(file, profile)
+    pools = _usable(all_pools, file, profile)
+    resources, pod_policy = pod_of(file.pod, profile)
     return Scenario(
         trace=demand,
         profile=profile,
         slo=SLO(**file.slo.model_dump()),
-        lead_time=LeadTime(**file.lead_time.model_dump()),
+        lead_time=_lead_time(file, start, pools),
         initial_replicas=file.replicas.initial,
         seed=file.seed,
         price_per_gpu_hour=file.price_per_gpu_hour,
         router=router_of(file.router),
-        serving=Serving(**file.server.model_dump(exclude={"max_num_seqs", "max_num_batched_tokens"})),
+        serving=Serving(**file.server.model_dump(include={each.name for each in fields(Serving)})),
         timeouts=Timeouts(
             gateway_seconds=_or_never(file.timeouts.gateway_seconds),
             client_seconds=_or_never(file.timeouts.client_seconds),
         ),
         failures=Failures(mtbf_seconds=3600 * _or_never(file.failures.mtbf_hours), retry=file.failures.retry),
         metrics=MetricFaults(**file.metrics.model_dump(exclude={"scrape_seconds"})),
-        nodes=_nodes(file, profile),
+        nodes=pools[0] if pools else None,
         disaggregation=_disaggregation(file),
+        server=server,
+        start=start,
+        workload=workload_of(file.workload),
+        rollout=rollout_of(file.rollout, file.workload, profile),
+        resources=resources,
+        fallback_pools=pools[1:],
+        cluster=rules_of(file.cluster, all_pools),
+        pod_policy=pod_policy,
+        min_available=file.pod.min_available,
     )
 
 
@@ -167,13 +193,35 @@ def _or_never(value: float | None) -> float:
     return math.inf if value is None else value
 
 
-def _nodes(file: ScenarioFile, profile: Profile) -> NodePool | None:
-    """The pool of the profile's GPUs; its nodes take as variable a time as the pods do."""
-    if file.nodes is None:
-        return None
-    given = file.nodes.model_dump(exclude={"provision_median_seconds"})
-    provision = Stage(file.nodes.provision_median_seconds, file.lead_time.sigma)
-    return NodePool(name="nodes", gpu=profile.gpu, provision=provision, **given)
+def _pools(file: ScenarioFile, profile: Profile) -> tuple[NodePool, ...]:
+    """Of the cluster, first choice first; empty where every pod has a node of its own."""
+    sigma = file.lead_time.sigma
+    if file.nodes is not None:
+        return (pool_of_nodes(file.nodes, profile, sigma),)
+    if file.pools is not None:
+        return pools_of(file.pools, file.cluster, profile, file.start, sigma)
+    preset = None if file.start is None else file.start.preset
+    return () if preset is None else (preset_named(preset).pool,)
+
+
+def _usable(pools: tuple[NodePool, ...], file: ScenarioFile, profile: Profile) -> tuple[NodePool, ...]:
+    """Those where this workload's pods may run: of several workloads, each may use the pools of its own GPU."""
+    if file.workloads is None or file.pools is None:
+        return pools
+    mine = tuple(pool for pool in pools if pool.gpu == profile.gpu)
+    if not mine:
+        raise BadInput(
+            f"pools: have {', '.join(dict.fromkeys(pool.gpu for pool in pools))}, must have one with {profile.gpu}, "
+            f"which profile {profile.name} is for; add a pool or choose another profile"
+        )
+    return mine
+
+
+def _lead_time(file: ScenarioFile, start: StagedStart | None, pools: Sequence[NodePool]) -> LeadTime:
+    """As given; of a staged start the medians, for whoever needs one number."""
+    if start is None:
+        return LeadTime(**file.lead_time.model_dump())
+    return start.as_lead_time(max((pool.provision for pool in pools), key=lambda stage: stage.median_seconds))
 
 
 def _disaggregation(file: ScenarioFile) -> Disaggregation | None:

@@ -13,7 +13,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from leadtime.manifests.document import read_documents
+from leadtime.scenario_cluster import ClusterSection, NodesSection, PoolSection
 from leadtime.scenario_faults import first_fault
+from leadtime.scenario_pods import OwnerSection, PodSection, RolloutSection, StartSection
 from leadtime.scenario_sections import (
     SEED_MAX,
     DemandSection,
@@ -21,16 +23,15 @@ from leadtime.scenario_sections import (
     FailuresSection,
     LeadTimeSection,
     MetricsSection,
-    NodesSection,
     ReplicasSection,
     RouterSection,
     Section,
-    ServerSection,
     SLOSection,
     TimeoutsSection,
     WorkloadSection,
     with_demand_spelled_out,
 )
+from leadtime.scenario_servers import ServerSection
 from policies.errors import BadInput
 
 DEFAULT_PROFILE = "llama-3.1-8b-fp8-l4"
@@ -54,7 +55,7 @@ class ScenarioFile(Section):
     router: RouterSection = RouterSection()
     """which replica gets a request"""
     server: ServerSection = ServerSection()
-    """how each replica's vLLM is started"""
+    """which server answers in each replica, and how it is started"""
     timeouts: TimeoutsSection = TimeoutsSection()
     """when somebody stops waiting"""
     failures: FailuresSection = FailuresSection()
@@ -65,6 +66,18 @@ class ScenarioFile(Section):
     """from asking for a pod to serving with it"""
     nodes: NodesSection | None = None
     """the node pool that replicas share; null gives every pod a node of its own"""
+    start: StartSection | None = None
+    """a pod's start in stages, in place of lead_time"""
+    workload: OwnerSection = OwnerSection()
+    """what owns the pods, and how they end"""
+    rollout: RolloutSection | None = None
+    """of a new revision of the pods; null: none"""
+    pod: PodSection = PodSection()
+    """what a pod asks of its node"""
+    pools: list[PoolSection] | None = Field(default=None, min_length=1)
+    """several node pools in place of nodes, each the fallback of those before it"""
+    cluster: ClusterSection = ClusterSection()
+    """the node autoscaler, prices, quotas and stockouts: what holds for all pools"""
     disaggregation: DisaggregationSection | None = None
     """prefill and decode on servers of their own; null: on the same"""
     workloads: list[WorkloadSection] | None = Field(default=None, min_length=1)
@@ -91,9 +104,26 @@ class ScenarioFile(Section):
         names = [each.name for each in self.workloads or ()]
         if repeated := [name for name in names if names.count(name) > 1]:
             raise BadInput(f"workloads: was {names}, must have names of their own; rename one {repeated[0]}")
-        if self.workloads is not None and self.nodes is None:
-            raise BadInput("nodes: was null, must be a pool where there are workloads, which share it; set nodes: {}")
+        self._check_nodes()
         return self
+
+    def _check_nodes(self) -> None:
+        """What sections about pods and nodes ask of each other."""
+        if self.nodes is not None and self.pools is not None:
+            raise BadInput("nodes: was given with pools, must be one of them; move it into the list of pools")
+        pools = [each.name for each in self.pools or ()]
+        if repeated := [name for name in pools if pools.count(name) > 1]:
+            raise BadInput(f"pools: was {pools}, must have names of their own; rename one {repeated[0]}")
+        has_nodes = self.nodes is not None or self.pools is not None
+        if self.workloads is not None and not has_nodes:
+            raise BadInput("nodes: was null, must be a pool where there are workloads, which share it; set nodes: {}")
+        if self.start is not None and self.lead_time != LeadTimeSection():
+            raise BadInput("lead_time: was given with start, which takes its place; leave one of them out")
+        if self.start is not None and self.start.preset is None and not has_nodes:
+            raise BadInput(
+                "nodes: was null, must be a pool where start is given in stages: the time of a node is its pool's; set "
+                "nodes: {} or a preset"
+            )
 
 
 @dataclass(slots=True)
@@ -221,6 +251,12 @@ def _beside(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
         content["profile"] = _found(folder, content["profile"])
     if isinstance(content.get("policies"), list):
         content["policies"] = [_found(folder, each) if isinstance(each, str) else each for each in content["policies"]]
+    cluster = content.get("cluster")
+    if isinstance(cluster, dict) and isinstance(cluster.get("prices"), str):
+        cluster["prices"] = _found(folder, cluster["prices"])
+    rollout = content.get("rollout")
+    if isinstance(rollout, dict) and isinstance(rollout.get("profile"), str):
+        rollout["profile"] = _found(folder, rollout["profile"])
     workloads = content.get("workloads")
     for each in workloads if isinstance(workloads, list) else ():
         if isinstance(each, dict):

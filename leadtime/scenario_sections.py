@@ -6,23 +6,15 @@ The text under each field is what `--print-scenario` writes beside it and what d
 import copy
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from leadtime.scenario_cluster import NodesSection as NodesSection
+from leadtime.scenario_pods import OwnerSection, PodSection, RolloutSection, StartSection
+from leadtime.scenario_section import Section as Section
+from leadtime.scenario_servers import ServerSection as ServerSection
 from policies.errors import BadInput
 
 SEED_MAX = 2**32 - 1
-
-
-class Section(BaseModel):
-    """One mapping of the file. Nothing is coerced, and a key that is not known is an error.
-
-    shorthand: what may stand in its place, for messages.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-    shorthand: ClassVar[str] = ""
 
 
 class DemandSection(Section):
@@ -116,23 +108,6 @@ class RouterSection(Section):
         return self
 
 
-class ServerSection(Section):
-    """How each replica's vLLM is started."""
-
-    prefix_caching: bool = False
-    """keep KV blocks of finished requests and reuse them for equal prefixes"""
-    max_loras: int = Field(default=0, ge=0, le=10_000)
-    """adapters in one batch; 0 serves the base model alone"""
-    lora_load_seconds: float = Field(default=0.3, ge=0, le=3_600)
-    """to bring an adapter to the GPU; 0.3 is a few hundred MB from the host's memory"""
-    priority_scheduling: bool = False
-    """vLLM's --scheduling-policy priority instead of first come, first served"""
-    max_num_seqs: int | None = Field(default=None, ge=1, le=100_000)
-    """requests in one batch; null: the profile's, which is vLLM's default for that GPU"""
-    max_num_batched_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
-    """token budget of one iteration; null: the profile's"""
-
-
 class TimeoutsSection(Section):
     """When somebody stops waiting; null is never."""
 
@@ -189,32 +164,6 @@ class LeadTimeSection(Section):
     """standard deviation of the logarithm; 0 makes every pod take the median"""
 
 
-class NodesSection(Section):
-    """The node pool that the replicas share; without it, every pod finds a node of its own."""
-
-    gpus_per_node: int = Field(default=8, ge=1, le=1_024)
-    """a replica's GPUs must be on one node"""
-    min_nodes: int = Field(default=0, ge=0, le=100_000)
-    """never fewer"""
-    max_nodes: int = Field(default=10, ge=1, le=100_000)
-    """never more: pods wait for GPUs to become free"""
-    price_per_node_hour: float | None = Field(default=None, ge=0, le=100_000)
-    """US dollars; null prices GPUs, not nodes"""
-    provision_median_seconds: float = Field(default=90.0, ge=0, le=86_400)
-    """from asking for a node until pods run on it"""
-    unneeded_seconds: float = Field(default=600.0, ge=0, le=86_400)
-    """an empty node goes after this time; 600 is the cluster autoscaler's default"""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.min_nodes > self.max_nodes:
-            raise BadInput(
-                f"min_nodes: was {self.min_nodes}, must be in [0, max_nodes = {self.max_nodes}]; lower it or raise "
-                "max_nodes"
-            )
-        return self
-
-
 class DisaggregationSection(Section):
     """Prefill and decode on servers of their own."""
 
@@ -243,6 +192,14 @@ class WorkloadSection(Section):
     """of this model's replicas"""
     server: ServerSection | None = None
     """of this model's replicas"""
+    start: StartSection | None = None
+    """of this model's pods"""
+    workload: OwnerSection | None = None
+    """of this model's pods"""
+    rollout: RolloutSection | None = None
+    """of this model's pods"""
+    pod: PodSection | None = None
+    """of this model's pods"""
 
     @model_validator(mode="before")
     @classmethod

@@ -37,6 +37,7 @@ import numpy as np
 
 from simulations.engine import layout
 from simulations.fleet import Fleet
+from simulations.server_kind import BatchedModel
 
 QUEUE_DEPTH_THRESHOLD = 5.0
 """llm-d-router .../saturationdetector/utilization/config.go, DefaultQueueDepthThreshold."""
@@ -65,6 +66,9 @@ AGGREGATES = frozenset(
     }
 )
 """The series above without a label by name, also those that have no value at an instant."""
+
+OF_ANY_SERVER = frozenset({"leadtime:gateway_queue"} | {name for name in AGGREGATES if name.startswith("kube_")})
+"""Those that ask nothing of the servers, and so are there whatever these are."""
 
 MISSED = {
     "leadtime:ttft_missed_percent:1m": (layout.TTFT, layout.TTFT_BOUNDS),
@@ -106,7 +110,12 @@ class DerivedSeries:
         self._scrapes: dict[str, deque[_Histograms]] = {}
 
     def scrape(self, fleet: Fleet, vllm: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-        """Series name -> value now. Call it once per scrape, with pod name -> vLLM's series of the same scrape."""
+        """Series name -> value now. Call it once per scrape, with pod name -> vLLM's series of the same scrape.
+
+        Where the servers are not vLLM's, those OF_ANY_SERVER are all there is.
+        """
+        if isinstance(fleet.scenario.server, BatchedModel):
+            return {"leadtime:gateway_queue": float(fleet.gateway_queue)} | _deployment(fleet)
         waiting = sum(series["vllm:num_requests_waiting"] for series in vllm.values())
         running = sum(series["vllm:num_requests_running"] for series in vllm.values())
         queue = float(fleet.gateway_queue)

@@ -39,9 +39,7 @@ class NodeLoop:
 
     def act(self, second: int, recorders: Sequence[Recorder]) -> None:
         """Decide, when it is time and every workload on the pool has decided once; the fleets are at this second."""
-        mine = [
-            each for each in recorders if each.scenario.nodes is not None and each.scenario.nodes.name == self.spec.name
-        ]
+        mine = [each for each in recorders if self.spec.name in [pool.name for pool in each.scenario.pools]]
         if second < self._due or not mine or not all(each.moments for each in mine):
             return
         self._due = second + self.period_seconds
@@ -71,6 +69,7 @@ class NodeLoop:
 
 
 def _nodes(cluster: Cluster, pool: str, start_ns: int) -> tuple[NodeSeen, ...]:
+    """Those that can hold pods, now or soon: neither refused asks nor nodes that are being taken back or emptied."""
     return tuple(
         NodeSeen(
             name=node.name,
@@ -79,6 +78,7 @@ def _nodes(cluster: Cluster, pool: str, start_ns: int) -> tuple[NodeSeen, ...]:
             free_gpus=node.free_gpus,
         )
         for node in cluster.live_nodes(pool)
+        if node.was_created and node.leaving_since is None
     )
 
 
@@ -100,4 +100,4 @@ def _need_of(recorder: Recorder) -> WorkloadNeed:
 def _placed(fleet: Fleet) -> int:
     """Pods that are wanted and have a node."""
     pods = [pod for pod in fleet.existing() if pod.deleted is None]
-    return sum(fleet.cluster.pods[pod.name].placement is not None for pod in pods)
+    return sum(fleet.cluster.pods[pod.uid].placement is not None for pod in pods)

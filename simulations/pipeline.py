@@ -24,11 +24,14 @@ from policies.snapshot import (
     PodSample,
     Snapshot,
 )
-from simulations.derived import AGGREGATES, MISSED, DerivedSeries, Missed, cpu_cores
-from simulations.exporter import GPU_UTILIZATION, POD_SERIES, GpuSampler, vllm_table
+from simulations.derived import AGGREGATES, MISSED, OF_ANY_SERVER, DerivedSeries, Missed, cpu_cores
+from simulations.exporter import GPU_UTILIZATION, POD_SERIES, GpuSampler
 from simulations.fleet import Fleet
 from simulations.lead_time import generator
+from simulations.rule_values import RuleValues, rule_over
 from simulations.scenario import MetricFaults
+from simulations.server_kind import BatchedModel, ServerKind
+from simulations.server_pages import ServerPages, pod_series
 
 _FIRST_WINDOW_NS = 15 * NS_PER_SECOND
 
@@ -49,13 +52,29 @@ def series_name(name: str) -> str:
 
 
 def is_simulated(query: MetricQuery) -> bool:
-    """Whether the simulator has the series at all, so that an answer without it means something."""
+    """Whether the simulator has the series of vLLM at all, so that an answer without it means something."""
     name = series_name(query.name)
     if query.type == "Resource":
         return name == "cpu"
     if query.type == "Pods":
         return name in POD_SERIES
     return query.type == "External" and (name in POD_SERIES or name in AGGREGATES or name in MISSED)
+
+
+def is_answered(query: MetricQuery, kind: ServerKind) -> bool:
+    """Whether the pipeline has an answer for it over servers of that kind, by the adapter's rules too."""
+    name, series = series_name(query.name), pod_series(kind)
+    if query.type == "Resource":
+        return name == "cpu"
+    is_of_pods = name in series or rule_over(name, series) is not None
+    return (query.type in ("Pods", "External") and is_of_pods) or (
+        query.type == "External" and name in aggregated_series(kind)
+    )
+
+
+def aggregated_series(kind: ServerKind) -> frozenset[str]:
+    """Series of the workload as a whole."""
+    return OF_ANY_SERVER if isinstance(kind, BatchedModel) else AGGREGATES | MISSED.keys()
 
 
 def target_of(query: MetricQuery) -> float:
@@ -116,8 +135,8 @@ class _Exporters:
 class MetricPipeline:
     """Scrapes a fleet, and answers a policy's queries from what can be read.
 
-    Series per pod answer types Pods and External; the aggregated ones of `derived` answer External; `cpu` answers
-    Resource. queries: those that will be asked; what none of them needs is not computed.
+    Series per pod, and the adapter's rules over them, answer types Pods and External; the aggregated ones of `derived`
+    answer External; `cpu` answers Resource. queries: those that will be asked; what none of them needs is not computed.
     """
 
     def __init__(self, fleet: Fleet, queries: Iterable[MetricQuery]) -> None:
@@ -130,6 +149,11 @@ class MetricPipeline:
         self._wanted = {series_name(query.name) for query in queries}
         missed = {Missed(name, target_of(query)) for query in queries if (name := series_name(query.name)) in MISSED}
         self._derived = DerivedSeries(missed)
+        self._series = pod_series(fleet.scenario.server)
+        self._pages = ServerPages(fleet)
+        rules = {name: rule_over(name, self._series) for name in self._wanted - self._series - AGGREGATES}
+        self._rules = RuleValues({name: rule for name, rule in rules.items() if rule is not None})
+        self._reads_pages = bool(self._wanted & self._series - {GPU_UTILIZATION}) or any(rules.values())
         self._aggregates = (AGGREGATES & self._wanted) | {one.series for one in missed}
         self._travelling: deque[_Scrape] = deque()
         self._samples: dict[str, dict[str, PodSample]] = {}
@@ -143,8 +167,9 @@ class MetricPipeline:
         percent = {name: {GPU_UTILIZATION: float(value)} for name, value in self._gpus.percent().items()}
         gpus, lost_gpus = self._gpu_exporters.received(percent)
         series: dict[str, dict[str, float]] = {}
-        for name in self._wanted & POD_SERIES:
+        for name in self._wanted & self._series:
             series[name] = {pod: page[name] for pod, page in pages.items() if name in page}
+        series |= self._rules.scrape(pages, fleet.now_ns)
         series[GPU_UTILIZATION] = {pod: page[GPU_UTILIZATION] for pod, page in gpus.items()}
         series["cpu"] = cpu_cores(series[GPU_UTILIZATION])
         if self._aggregates:
@@ -175,14 +200,7 @@ class MetricPipeline:
 
     def _read_pages(self) -> dict[str, dict[str, float]]:
         """Pod -> series -> value, of the servers that answer."""
-        if not (self._aggregates or self._wanted & POD_SERIES - {GPU_UTILIZATION}):
-            return {}
-        serving = self._fleet.serving()
-        table = vllm_table(self._fleet, serving)
-        columns = {name: values.tolist() for name, values in table.items()}
-        return {
-            pod.name: {name: values[index] for name, values in columns.items()} for index, pod in enumerate(serving)
-        }
+        return self._pages.read() if self._aggregates or self._reads_pages else {}
 
     def _read(self, scrape: _Scrape) -> None:
         """Let a scrape's values be seen. Of pods that did not answer, what was seen before stays."""

@@ -17,7 +17,7 @@ PENDING, SERVED, REJECTED, TIMED_OUT, ABORTED, FAILED, NEVER_SENT = range(7)
 OUTCOMES = (
     "pending",  # the run ended first
     "served",
-    "rejected",  # can never fit the KV cache
+    "rejected",  # can never fit the KV cache; of a server that batches: its queue was full, or it waited too long there
     "timed_out",  # at the gateway, no replica took it
     "aborted",  # the client gave up
     "failed",  # with its replica

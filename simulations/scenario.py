@@ -1,16 +1,19 @@
 """What is simulated, except for the policy."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from policies.capacity.profile import Profile
 from policies.errors import BadInput
+from simulations.cluster.cluster_rules import ClusterRules
 from simulations.cluster.node_pool import NodePool
+from simulations.cluster.pod_policy import PodDisruptionBudget, PodPolicy
 from simulations.cluster.resources import PodResources
 from simulations.engine import Router
 from simulations.fleet.rollout import Rollout
 from simulations.lead_time import LeadTime
+from simulations.server_kind import ServerKind
 from simulations.slo import SLO
 from simulations.start.staged_start import StagedStart
 from simulations.trace import Demand
@@ -134,7 +137,11 @@ class Scenario:
     node of its own. price_per_gpu_hour: US dollars; what a node costs is said by its pool.
     start: a pod's start stage by stage; it takes the place of lead_time.
     rollout: of a new revision of the pods, in the course of the run.
+    server: which server answers in each replica; of one that batches, `serving` and the profile's times do not count.
     resources: that a pod requests beside its GPUs. fallback_pools: where it may run as well, first choice first.
+    cluster: the rules of the nodes; workloads that share nodes have the same.
+    pod_policy: tolerations, and whether a node autoscaler may move the pods. min_available: of their
+        PodDisruptionBudget, which has the workload's name; None for no budget.
     """
 
     trace: Demand
@@ -157,3 +164,24 @@ class Scenario:
     rollout: Rollout | None = None
     resources: PodResources | None = None
     fallback_pools: tuple[NodePool, ...] = ()
+    server: ServerKind = "vllm"
+    cluster: ClusterRules = field(default_factory=ClusterRules)
+    pod_policy: PodPolicy = field(default_factory=PodPolicy)
+    min_available: int | None = None
+
+    @property
+    def pools(self) -> tuple[NodePool, ...]:
+        """Where the pods may run, first choice first; empty where no nodes are simulated."""
+        return () if self.nodes is None else (self.nodes, *self.fallback_pools)
+
+    @property
+    def budgets(self) -> tuple[PodDisruptionBudget, ...]:
+        """The pods' PodDisruptionBudget, if they have one."""
+        if self.min_available is None:
+            return ()
+        return (PodDisruptionBudget(name=self.name, min_available=self.min_available),)
+
+    @property
+    def budgeted_policy(self) -> PodPolicy:
+        """`pod_policy`, naming the budget."""
+        return self.pod_policy if self.min_available is None else replace(self.pod_policy, budget=self.name)

@@ -84,14 +84,22 @@ def _shared_cluster(scenarios: Sequence[Scenario]) -> Cluster | None:
     if len(scenarios) == 1:
         return None
     pools: dict[str, NodePool] = {}
+    first = scenarios[0]
     for scenario in scenarios:
         if [other.name for other in scenarios].count(scenario.name) > 1:
             raise BadInput(f"workloads: {scenario.name!r} was given twice; give every workload its own name")
         if scenario.nodes is None:
             raise BadInput(f"nodes: workload {scenario.name} has none, must have a pool: workloads share nodes")
-        if pools.setdefault(scenario.nodes.name, scenario.nodes) != scenario.nodes:
-            raise BadInput(f"nodes: pool {scenario.nodes.name} was described in two ways, must be the same for all")
-    return Cluster(pools.values(), seed=scenarios[0].seed)
+        for pool in scenario.pools:
+            if pools.setdefault(pool.name, pool) != pool:
+                raise BadInput(f"nodes: pool {pool.name} was described in two ways, must be the same for all")
+        if scenario.cluster != first.cluster:
+            raise BadInput(
+                f"cluster: workload {scenario.name} has other rules than {first.name}, must have the same: "
+                "workloads share nodes"
+            )
+    budgets = [budget for scenario in scenarios for budget in scenario.budgets]
+    return first.cluster.cluster(pools.values(), seed=first.seed, budgets=budgets)
 
 
 @dataclass(slots=True)

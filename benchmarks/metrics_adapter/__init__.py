@@ -1,1 +1,1 @@
-"""The parts of benchmarks/adapter.py."""
+"""The parts of benchmarks/metrics_apis.py."""

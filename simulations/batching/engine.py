@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from policies.errors import BadInput
 from simulations.batching.batch_profile import BatchProfile
 from simulations.batching.rule import BatchingServer
 from simulations.batching.serve import fail_server, serve
@@ -34,13 +35,17 @@ class BatchingEngine(Engine):
         gateway_timeout_seconds: float = np.inf,
         client_timeout_seconds: float = np.inf,
         kv_blocks: int = 1,
+        models: int = 1,
     ) -> None:
-        """kv_blocks: what a server shows as its free KV blocks, all the time; it has none."""
+        """kv_blocks: what a server shows as its free KV blocks, all the time; it has none.
+
+        models: revisions that a rollout goes through; their batches are the same.
+        """
         self.server = server
         self.profile = profile
         self._tables: Tables = new_tables(server.rule(), profile)
         super().__init__(
-            [_outside(kv_blocks)],
+            [_outside(kv_blocks)] * models,
             demand,
             router=router,
             gateway_timeout_seconds=gateway_timeout_seconds,
@@ -97,11 +102,17 @@ class BatchingEngine(Engine):
 def engines_of(server: BatchingServer, profile: BatchProfile) -> Callable[..., BatchingEngine]:
     """What a fleet calls in place of `Engine(models, demand, router=..., ...)` to get such servers instead of vLLM's.
 
-    Of the models only the KV blocks are used, so that a fleet's books of them balance.
+    Of the models only the KV blocks are used, so that a fleet's books of them balance. What it makes raises BadInput
+    where prefill has servers of its own.
     """
 
     def make(models: Sequence[ServerModel], demand: Demand, **options: Any) -> BatchingEngine:
-        return BatchingEngine(server, profile, demand, kv_blocks=models[0].kv_blocks, **options)
+        if models[0].transfer_seconds_per_token is not None:
+            raise BadInput(
+                "disaggregation: was given, must be left out: a server that answers in batches does not part prefill "
+                "from decode; use vLLM"
+            )
+        return BatchingEngine(server, profile, demand, kv_blocks=models[0].kv_blocks, models=len(models), **options)
 
     return make
 

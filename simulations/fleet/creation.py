@@ -39,6 +39,7 @@ class Creation:
             gpu=scenario.profile.gpu,
             resources=scenario.resources,
             fallback_pools=self._fallback_pools,
+            policy=scenario.budgeted_policy,
         )
 
     def new_pod(
@@ -80,6 +81,7 @@ class Creation:
             resources=self.scenario.resources,
             zone=(claim.zone or None) if claim is not None else None,
             fallback_pools=self._fallback_pools,
+            policy=self.scenario.budgeted_policy,
         )
         self.find_node(pod)
 
@@ -91,6 +93,7 @@ class Creation:
             gpus=self.scenario.profile.gpus_per_replica,
             pool=self.pools[0].name,
             resources=self.scenario.resources,
+            policy=self.scenario.budgeted_policy,
         )
         if isinstance(pod.start, StagedPod):
             node = self.cluster.pods[pod.uid].node

@@ -1,4 +1,4 @@
-"""The fleet: a workload of simulated vLLM pods under one demand.
+"""The fleet: a workload of simulated model servers' pods under one demand.
 
 Everything that a real Deployment or StatefulSet shows from outside is here: spec and status replicas, pods with phases
 and conditions. How the servers inside work is in engine/, where the pods' nodes come from in cluster/, what a pod goes
@@ -15,7 +15,6 @@ from policies.snapshot import NS_PER_SECOND, Pod
 from simulations.cluster import Cluster
 from simulations.cluster.node_pool import elastic_pool
 from simulations.cluster.placement import Eviction
-from simulations.engine import Engine
 from simulations.fleet.advance import advance_together
 from simulations.fleet.api_pod import api_pod
 from simulations.fleet.creation import Creation
@@ -24,6 +23,7 @@ from simulations.fleet.replica_set import deletion_order
 from simulations.fleet.revisions import NEW, OLD, Revisions
 from simulations.fleet.stateful_set import OrdinalState, next_changes
 from simulations.lead_time import generator
+from simulations.server_kind import engine_maker
 
 if TYPE_CHECKING:
     from simulations.scenario import Scenario
@@ -50,11 +50,15 @@ class Fleet:
         self.pods: list[SimulatedPod] = []
         self.prefill_pods: list[SimulatedPod] = []
         pools = (scenario.nodes or elastic_pool(self.profile.gpus_per_replica), *scenario.fallback_pools)
-        self.cluster = Cluster(pools, seed=scenario.seed) if cluster is None else cluster
+        self.cluster = (
+            scenario.cluster.cluster(pools, seed=scenario.seed, budgets=scenario.budgets)
+            if cluster is None
+            else cluster
+        )
         self.shares_cluster = cluster is not None
         self.revisions = Revisions(scenario)
         self._creation = Creation(scenario, self.cluster, self.revisions, pools)
-        self.engine = Engine(
+        self.engine = engine_maker(scenario.server)(
             self.revisions.models,
             scenario.trace,
             router=scenario.router,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 
 from policies.decision import Decision
-from simulations.cluster.usage import node_seconds
+from simulations.cluster.usage import SECONDS_PER_HOUR, cost_by_pool, node_seconds
 from simulations.conservation import FleetAccounts
 from simulations.results.moment import Moment
 
@@ -42,6 +42,7 @@ def moment_of(fleet: "Fleet", decision: Decision) -> Moment:
     ready = sum(fleet.is_ready(pod) for pod in serving)
     queue = fleet.gateway_queue
     has_nodes = fleet.scenario.nodes is not None
+    prefill = sum(pod.ended is None for pod in fleet.prefill_pods)
     return Moment(
         second=fleet.now_seconds,
         replicas=fleet.replicas,
@@ -50,8 +51,8 @@ def moment_of(fleet: "Fleet", decision: Decision) -> Moment:
         running=int(servers["running"].sum()),
         waiting=int(servers["waiting"].sum()) + queue,
         gateway_queue=queue,
-        gpus=(len(pods) + len(fleet.prefill_pods)) * fleet.profile.gpus_per_replica,
-        nodes=len(fleet.cluster.live_nodes()) if has_nodes else None,
+        gpus=(len(pods) + prefill) * fleet.profile.gpus_per_replica,
+        nodes=sum(node.was_created for node in fleet.cluster.live_nodes()) if has_nodes else None,
         decision=decision,
     )
 
@@ -61,20 +62,25 @@ def fleet_totals(fleet: "Fleet", scenario: "Scenario") -> FleetTotals:
     horizon = scenario.trace.duration_seconds
     gpu_seconds = sum(fleet.gpu_seconds(pod, horizon) for pod in (*fleet.pods, *fleet.prefill_pods))
     has_own_nodes = scenario.nodes is not None and not fleet.shares_cluster
-    node_price = scenario.nodes.price_per_node_hour if scenario.nodes is not None and has_own_nodes else None
     nodes = node_seconds(fleet.cluster, horizon) if has_own_nodes else None
     return FleetTotals(
         gpu_seconds=gpu_seconds,
         node_seconds=nodes,
-        cost_usd=gpu_seconds / 3600 * scenario.price_per_gpu_hour
-        if nodes is None or node_price is None
-        else nodes / 3600 * node_price,
+        cost_usd=_node_cost_usd(fleet, scenario, horizon)
+        if has_own_nodes and all(pool.price_per_node_hour is not None for pool in scenario.pools)
+        else gpu_seconds / SECONDS_PER_HOUR * scenario.price_per_gpu_hour,
         cold_start_seconds=tuple(
             pod.first_ready_at - pod.created for pod in fleet.pods if pod.created > 0 and pod.first_ready_at is not None
         ),
         preemptions=fleet.counted("preemptions"),
         itl_counts=fleet.engine.itl_counts,
     )
+
+
+def _node_cost_usd(fleet: "Fleet", scenario: "Scenario", horizon_seconds: float) -> float:
+    """Of all pools, each node at its pool's price."""
+    costs = cost_by_pool(fleet.cluster, horizon_seconds, scenario.price_per_gpu_hour)
+    return sum(cost.node_seconds / SECONDS_PER_HOUR * cost.price_per_node_hour for cost in costs)
 
 
 def fleet_accounts(fleet: "Fleet", scenario: "Scenario") -> FleetAccounts:

@@ -1,6 +1,7 @@
 """A floor under a pool: what it keeps, what it costs, and what the node loop makes of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ from policies.nodepools.spec import PoolSpec
 from policies.policy import Policy
 from policies.snapshot import NS_PER_SECOND, Snapshot
 from simulations.cluster import Cluster
+from simulations.cluster.cluster_rules import ClusterRules
 from simulations.cluster.node_pool import NodePool
 from simulations.cluster.usage import node_seconds
+from simulations.cluster.zones import Stockout
 from simulations.lead_time import Draws, LeadTime, Stage, StartPath
 from simulations.node_loop import NodeLoop
 from simulations.results import Result
-from simulations.scenario import Scenario
+from simulations.scenario import Scenario, Workload
 from simulations.simulate import simulate_together
 
 EXACT = LeadTime(start_median_seconds=320.0, load_median_seconds=60.0, sigma=0.0, warm_start_median_seconds=3.0)
@@ -99,8 +102,8 @@ def test_a_pod_on_a_kept_node_saves_the_node_but_not_the_image(floor: int, path:
     """No pod ran on it before: the image is pulled."""
     cluster = Cluster([pool(unneeded_seconds=60.0)])
     cluster.set_floor("shared", floor, 0.0)
-    lead_time = Draws(EXACT, 1).pod(0)
-    cluster.place("pod", gpus=2, pool="shared", lead_time=lead_time, now_seconds=1_000.0)
+    start = Draws(EXACT, 1).pod(0)
+    cluster.place("pod", gpus=2, pool="shared", start=start, now_seconds=1_000.0)
     cluster.advance(2_000.0)
     placement = cluster.pods["pod"].placement
     assert placement is not None
@@ -122,9 +125,7 @@ def test_whatever_is_asked_a_pool_is_between_its_floor_and_max_nodes(steps: list
             cluster.set_floor("shared", number, second)
         elif what == "place":
             name = f"pod-{step}"
-            cluster.place(
-                name, gpus=1 + number % 2, pool="shared", lead_time=Draws(EXACT, 1).pod(0), now_seconds=second
-            )
+            cluster.place(name, gpus=1 + number % 2, pool="shared", start=Draws(EXACT, 1).pod(0), now_seconds=second)
             pods.append(name)
         elif pods:
             cluster.release(pods.pop(number % len(pods)), second)
@@ -195,3 +196,29 @@ def test_a_pool_of_another_name_is_left_alone() -> None:
     simulate_together([(workload("only", nodes), wanting({0: 1}))], node_loops=[loop])
     assert loop.decisions == []
     assert loop.node_hours(SECONDS) == 0.0
+
+
+def test_refused_asks_are_no_nodes_and_ordinals_that_come_again_are_counted_once() -> None:
+    """An ask that is refused after 200 s is no node, no bill and no missing node; a StatefulSet's pod has a new uid."""
+    nodes = pool(gpus_per_node=1, zones=("a",))
+    stockout = Stockout(zone="a", start_seconds=500.0, end_seconds=7_200.0, fails_after_seconds=200.0)
+    scenario = replace(
+        workload("first", nodes),
+        cluster=ClusterRules(stockouts=(stockout,)),
+        workload=Workload(kind="StatefulSet", pod_management_policy="Parallel", has_volumes=False),
+        initial_replicas=2,
+    )
+    loop = NodeLoop(PoolSpec(name="shared", gpus_per_node=1, max_nodes=9), moves=False)
+    result = simulate_together([(scenario, wanting({0: 2, 300: 1, 450: 2, 600: 3}))], node_loops=[loop])[0]
+    assert "first-1/1" in {pod.name for pod in result.lifelines.pods}
+    assert any(not node.is_billed for node in result.lifelines.nodes)
+    assert {moment.nodes for moment in result.moments} == {2}
+    assert len(loop.decisions) > 200
+    assert loop.node_hours(SECONDS) == 2 * SECONDS / 3_600
+
+
+def test_workloads_on_one_cluster_have_one_set_of_rules() -> None:
+    first, second = workload("first", pool()), workload("second", pool())
+    ruled = replace(second, cluster=ClusterRules(scoring="LeastAllocated"))
+    with pytest.raises(BadInput, match="cluster: workload second has other rules than first, must have the same"):
+        simulate_together([(first, wanting({0: 1})), (ruled, wanting({0: 1}))])

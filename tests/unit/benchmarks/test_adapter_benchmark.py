@@ -1,4 +1,4 @@
-"""The parts of benchmarks/adapter.py that judge: what is asked, what is right, what is stale, what is met."""
+"""The parts of benchmarks/metrics_apis.py that judge: what is asked, what is right, what is stale, what is met."""
 
 import shutil
 import ssl

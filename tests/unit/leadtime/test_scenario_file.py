@@ -8,8 +8,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leadtime.scenario_cluster import GpuSharingSection, PoolSection, QuotaSection, SpotSection, StockoutSection
 from leadtime.scenario_faults import allowed
 from leadtime.scenario_file import ScenarioDraft, ScenarioFile, scenario_yaml
+from leadtime.scenario_pods import ProbeSection, RolloutSection, StartSection
 from leadtime.scenario_sections import (
     DemandSection,
     DisaggregationSection,
@@ -39,6 +41,9 @@ timeouts: {gateway_seconds: 30, client_seconds: null}
 failures: {mtbf_hours: 100, retry: false}
 metrics: {scrape_seconds: 5, delay_seconds: 2, loss_probability: 0.01, stale_probability: 0, max_age_seconds: 60}
 lead_time: {start_median_seconds: 111, load_median_seconds: 120, sigma: 0.2, warm_start_median_seconds: 3}
+workload: {kind: StatefulSet, termination_grace_period_seconds: 30}
+pod: {cpu: 4, tolerations: [team], min_available: 1}
+cluster: {autoscaler: cluster-autoscaler, quotas: [{gpu: l4, gpus: 8}], stockouts: [{start_minutes: 1, end_minutes: 2}]}
 nodes: {gpus_per_node: 8, min_nodes: 0, max_nodes: 10, provision_median_seconds: 90}
 disaggregation: {prefill_replicas: 2, transfer_gbytes_per_second: 25}
 workloads:
@@ -47,6 +52,16 @@ workloads:
 price_per_gpu_hour: 0.71
 seed: 1
 phase_seeds: [1, 2]
+"""
+
+
+WORLD = """\
+demand: x
+start: {preset: nim-l4, kept_by: node, startup: {period_seconds: 5}}
+rollout: {at_minutes: 30, strategy: canary, weights_percent: [10]}
+pools:
+- {name: spot, machine_type: g2-standard-4, zones: [a, b], spot: {zone_events_per_hour: 0.1}, priority: 1}
+- {name: shared, gpus_per_node: 2, gpu_sharing: {per_gpu: 4}, taints: [team], price_per_node_hour: 2}
 """
 
 
@@ -84,6 +99,7 @@ def test_what_is_printed_reads_as_the_same_scenario(tmp_path: Path) -> None:
         "demand: x\n",
         FULL,
         "demand: 'poisson:rate=5,minutes=60 # odd'\nnodes: {}\nworkloads: [{name: 'a: b'}]\n",
+        WORLD,
     ):
         file = read(tmp_path, text)
         printed = scenario_yaml(file)
@@ -243,6 +259,14 @@ def test_the_reference_page_lists_every_field_with_range_default_and_meaning() -
         (ScenarioFile, ""),
         (RouterWeights, "router.weights."),
         (NodesSection, "nodes."),
+        (PoolSection, "pools.N."),
+        (SpotSection, "pools.N.spot."),
+        (GpuSharingSection, "pools.N.gpu_sharing."),
+        (QuotaSection, "cluster.quotas.N."),
+        (StockoutSection, "cluster.stockouts.N."),
+        (StartSection, "start."),
+        (ProbeSection, "start.PROBE."),
+        (RolloutSection, "rollout."),
         (DisaggregationSection, "disaggregation."),
         (WorkloadSection, "workloads.N."),
     )

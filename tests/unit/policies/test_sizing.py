@@ -117,8 +117,8 @@ def test_it_is_due_after_six_hours_when_doubled_and_daily() -> None:
 
 @pytest.mark.parametrize("asked", [0.95, 0.99])
 def test_a_ramp_at_the_same_time_of_every_day_is_prepared_for(asked: float) -> None:
-    """Ten times the load within 2 minutes, every 4 hours, at a lead time of 5 minutes: no rule without yesterday delivers
-    it. Learned, it costs hardly more than the load itself; before, nothing was learned here at all."""
+    """Ten times the load within 2 minutes, every 4 hours, at a lead time of 5 minutes: no rule without yesterday
+    delivers it. Learned, it costs hardly more than the load itself."""
     since = np.arange(4 * BINS_PER_DAY) * 30 % 14_400
     loads = 0.6 + 5.4 * np.clip(np.minimum(since / 120, (2_520 - since) / 120), 0.0, 1.0)
     within = replace(rules(asked), lead_seconds=300.0)

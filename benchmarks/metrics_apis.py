@@ -1,6 +1,6 @@
 """The metrics adapter beside prometheus-adapter and KEDA, over one Prometheus, in one run.
 
-    python benchmarks/adapter.py [--quick] [--seconds 5] [--rounds 5] [--pods 200] [--peers NAME ...] [--json PATH]
+    python benchmarks/metrics_apis.py [--quick] [--seconds 5] [--rounds 5] [--pods 200] [--peers NAME ...] [--json PATH]
 
 A real kube-apiserver with the pods in it, a real Prometheus that finds and scrapes them, and each adapter as its own
 process with a ServiceAccount of its own. The load comes as the aggregation layer's: TLS, the front proxy's
