@@ -75,14 +75,11 @@ class LoadHistory:
         """All bins, oldest first; shape (len,)."""
         return np.concatenate([*self.days, self.today]).astype(np.float64)
 
-    def mean(self, since: int, until: int) -> float | None:
-        """Of the bins [since, until) that are known; None where none is."""
-        values = [
-            part[max(since - start, 0) : max(until - start, 0)]
-            for start, part in zip(
-                range(self.first, self.end + 1, BINS_PER_DAY), (*self.days, self.today), strict=False
-            )
-        ]
-        seen = np.concatenate([*values, np.empty(0, np.float32)])
-        seen = seen[~np.isnan(seen)]
-        return float(seen.mean()) if len(seen) else None
+    def between(self, since: int, until: int) -> F8:
+        """Bins [since, until), NaN where nothing is known; shape (until - since,)."""
+        loads = np.full(until - since, np.nan)
+        for start, part in zip(range(self.first, self.end + 1, BINS_PER_DAY), (*self.days, self.today), strict=False):
+            low, high = max(since, start), min(until, start + len(part))
+            if low < high:
+                loads[low - since : high - since] = part[low - start : high - start]
+        return loads

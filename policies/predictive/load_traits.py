@@ -6,7 +6,6 @@ one step costs the same for one workload and for an array of them.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -35,13 +34,14 @@ RECURSIVE = (
     "rise",
     "square_root",
 )
-TRAITS = (*RECURSIVE, "yesterday_ahead", "yesterdays_rise")
+TRAITS = (*RECURSIVE, "yesterday_ahead", "yesterday_most", "yesterdays_rise")
 """
 level_*: exponential means with that time constant. peak_*: the largest load so far, fading towards the present one
 with that time constant; broad_peak_900s: the same of the mean over 120 s. unrest_*: mean distance of the load from its
 300 s level, over 1 and 6 h. rise: the 60 s level less the 600 s level, where positive. square_root: of the 60 s level,
-as a Poisson margin grows. yesterday_ahead: the load one lead time ahead, a day ago. yesterdays_rise: how much the
-present level grows if it rises as it did then.
+as a Poisson margin grows. yesterday_ahead: the load one lead time ahead, a day ago. yesterday_most: the largest there
+was within two of them, so that capacity is there before a ramp, and in time where pods take longer than usual.
+yesterdays_rise: how much the present level grows if it rises as it did then.
 """
 
 _STATE = len(_LEVEL_SECONDS) + len(_PEAK_SECONDS) + 1 + len(_UNREST_SECONDS) + 1
@@ -98,38 +98,27 @@ def level_of_minutes(state: F8) -> F8:
 
 
 def traits_now(state: F8, history: LoadHistory, now: int, lead_seconds: float) -> F8:
-    """All of TRAITS for one workload in bin `now`; shape (16,)."""
+    """All of TRAITS for one workload in bin `now`; shape (traits,)."""
     recursive = recursive_traits(state)
-    then, ahead = _a_day_ago(
-        lambda middle: history.mean(middle - _AROUND_BINS, middle + _AROUND_BINS + 1), now, lead_seconds
-    )
-    return np.append(recursive, _of_yesterday(then, ahead, float(recursive[3])))
+    lead, since = _lead_bins(lead_seconds), now - BINS_PER_DAY - _AROUND_BINS
+    around = _means(history.between(since, since + 2 * (lead + _AROUND_BINS) + 1))
+    means = around[_AROUND_BINS : len(around) - _AROUND_BINS]
+    return np.append(recursive, _of_yesterday(means[None], lead, recursive[3:4]))
 
 
 def all_traits(loads: F8, lead_seconds: float) -> F8:
-    """TRAITS of a recording, as they were at the end of each bin; shape (16, bins)."""
+    """TRAITS of a recording, as they were at the end of each bin; shape (traits, bins)."""
     rows = np.empty((len(loads), len(RECURSIVE)))
     known = loads[~np.isnan(loads)]
     state = begin(float(known[0]) if len(known) else 0.0)
     for at, load in enumerate(loads):
         state = advance(state, load)
         rows[at] = recursive_traits(state)
-    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(loads))])
-    counts = np.concatenate([[0.0], np.cumsum(~np.isnan(loads))])
-
-    def mean(middle: F8) -> F8:
-        low = np.clip(middle - _AROUND_BINS, 0, len(loads)).astype(np.int64)
-        high = np.clip(middle + _AROUND_BINS + 1, 0, len(loads)).astype(np.int64)
-        seen = counts[high] - counts[low]
-        return np.where(seen > 0, (sums[high] - sums[low]) / np.maximum(seen, 1), np.nan)
-
-    now = np.arange(len(loads), dtype=np.float64)
     lead = _lead_bins(lead_seconds)
-    then, ahead = mean(now - BINS_PER_DAY), mean(now - BINS_PER_DAY + lead)
-    yesterday = np.nan_to_num(ahead)
-    ratio = np.where(then > 0, ahead / np.where(then > 0, then, 1.0), 1.0)
-    rise = np.nan_to_num(np.clip(ratio - 1.0, 0.0, _MOST_RISE)) * rows[:, 3]
-    return np.concatenate([rows.T, yesterday[None], rise[None]])
+    reach = min(2 * lead, BINS_PER_DAY) + 1
+    means = _means(np.concatenate([np.full(BINS_PER_DAY, np.nan), loads]))[: len(loads) + reach - 1]
+    windows = np.lib.stride_tricks.sliding_window_view(means, reach)
+    return np.concatenate([rows.T, _of_yesterday(windows, lead, rows[:, 3])])
 
 
 _MOST_RISE = 2.0
@@ -139,13 +128,20 @@ def _lead_bins(lead_seconds: float) -> int:
     return max(1, math.ceil(lead_seconds / BIN_SECONDS))
 
 
-def _a_day_ago(mean: Callable[[int], float | None], now: int, lead_seconds: float) -> tuple[float | None, float | None]:
-    then = now - BINS_PER_DAY
-    return mean(then), mean(then + _lead_bins(lead_seconds))
+def _means(loads: F8) -> F8:
+    """At each bin the mean of those up to _AROUND_BINS before and after it that are known; NaN where none is."""
+    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(loads))])
+    counts = np.concatenate([[0.0], np.cumsum(~np.isnan(loads))])
+    middle = np.arange(len(loads))
+    low, high = np.maximum(middle - _AROUND_BINS, 0), np.minimum(middle + _AROUND_BINS + 1, len(loads))
+    seen = counts[high] - counts[low]
+    return np.where(seen > 0, (sums[high] - sums[low]) / np.maximum(seen, 1), np.nan)
 
 
-def _of_yesterday(then: float | None, ahead: float | None, level: float) -> list[float]:
-    if ahead is None:
-        return [0.0, 0.0]
-    ratio = ahead / then if then else 1.0
-    return [ahead, min(max(ratio - 1.0, 0.0), _MOST_RISE) * level]
+def _of_yesterday(windows: F8, lead: int, levels: F8) -> F8:
+    """The last three of TRAITS; shape (3, bins). windows: a day ago from this time of day on, to two lead times ahead;
+    shape (bins, 2 lead + 1). levels: the present ones of 300 s; shape (bins,). 0 where nothing was known."""
+    then, ahead = windows[:, 0], windows[:, min(lead, windows.shape[1] - 1)]
+    ratio = np.where(then > 0, ahead / np.where(then > 0, then, 1.0), 1.0)
+    rise = np.nan_to_num(np.clip(ratio - 1.0, 0.0, _MOST_RISE)) * levels
+    return np.stack([np.nan_to_num(ahead), np.nan_to_num(windows).max(axis=1), rise])

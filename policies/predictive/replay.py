@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.predictive.load_history import BIN_SECONDS, F8
+from policies.predictive.trailing import trailing_minimum
 from policies.predictive.within_slo import WithinSLO
 
 
@@ -70,14 +71,3 @@ def _in_time(waiting: F8, served: F8, slack_seconds: float) -> F8:
     shorter, longer = np.minimum(before, after), np.maximum(before, after)
     partly = np.clip((slack_seconds - shorter) / np.maximum(longer - shorter, 1e-9), 0.0, 1.0)
     return np.where(longer <= slack_seconds, 1.0, partly)
-
-
-def trailing_minimum(values: F8, bins: int) -> F8:
-    """At each place of the last axis the least of it and of the `bins` before it, as far as there are any."""
-    least = values.copy()
-    width = 1
-    while width < bins + 1:
-        shift = min(width, bins + 1 - width)
-        least[..., shift:] = np.minimum(least[..., shift:], least[..., :-shift])
-        width += shift
-    return least

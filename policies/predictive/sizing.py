@@ -28,6 +28,8 @@ _FITTED_DAYS = 7
 _LEAST_TRUST = 0.5
 _SAVINGS = (0.2, 0.5)
 _SHORT = 0.002
+_ALLOWED = (1.0, 2.0, 4.0, 8.0)
+"""Times the misses that are allowed."""
 
 _FIRST_SEARCH = Search()
 _LATER_SEARCH = Search(generations=6, widest=0.4)
@@ -91,28 +93,57 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
 
     A mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
     to deliver what is asked: where the best ones had saved a few percent, on the next week it costs as little as they
-    do and delivers more of what was asked. The more they had saved, the less the prior counts.
+    do and delivers more of what was asked. The more they had saved, the less the prior counts. Where nothing delivers
+    what is asked, as on a first day of steep ramps, twice as many misses are allowed, and so on.
     """
     loads = history.loads()
-    with_yesterday = len(loads) - BINS_PER_DAY  # the first day of all has none: what leans on it would fail there
-    judged = min(len(loads) if with_yesterday < 2 * BINS_PER_DAY else with_yesterday, _FITTED_DAYS * BINS_PER_DAY)
-    recording = recorded(loads, rules, judged)
-    search = _FIRST_SEARCH if sizing.bins < BINS_PER_DAY else _LATER_SEARCH
-    stricter = (float(rules.within.shares[0]) + attainment) / 2.0
-    best = fit(recording, sizing.weights, attainment=stricter, search=search)
-    if best is None:  # steep ramps, where next to no weights have so few misses
-        best = fit(recording, sizing.weights, attainment=attainment, search=search)
-    if best is None:
-        return replace(sizing, bins=judged, end=history.end)
-    before = delivering(recording, prior(attainment, rules.floor_load).weights, attainment)
-    after = delivering(recording, best.weights, attainment)
-    trust = _trust(before, after, attainment) if judged >= BINS_PER_DAY else _LEAST_TRUST
-    found = delivering(recording, (1.0 - trust) * before.weights + trust * after.weights, attainment)
+    recordings = [recorded(loads, rules, judged) for judged in _spans(len(loads))]
+    for misses in _ALLOWED:
+        asked = 1.0 - misses * (1.0 - attainment)
+        for recording in recordings:
+            best = _searched(sizing, recording, asked)
+            if best is not None:
+                return _mixed(recording, best, asked, history.end)
+    return replace(sizing, bins=len(recordings[-1].loads), end=history.end)
+
+
+def _spans(bins: int) -> list[int]:
+    """Bins to be judged, the last ones of so many; the next where the first ones teach nothing.
+
+    The first day of all has no yesterday: what leans on it fails there, so with three days it is left out at once.
+    """
+    week = _FITTED_DAYS * BINS_PER_DAY
+    if bins < 2 * BINS_PER_DAY or bins >= week + BINS_PER_DAY:
+        return [min(bins, week)]
+    later = bins - BINS_PER_DAY
+    return [bins, later] if bins < 3 * BINS_PER_DAY else [later]
+
+
+def _searched(sizing: Sizing, recording: Recording, asked: float) -> Fitted | None:
+    """The best weights for half of the misses that are allowed, or else for all; None where none are found."""
+    first = prior(asked, recording.rules.floor_load).weights
+    starts = [(first, _FIRST_SEARCH)]
+    if sizing.bins >= BINS_PER_DAY:
+        starts.insert(0, (sizing.weights, _LATER_SEARCH))
+    most = float(recording.rules.within.shares[0])
+    for aim in ((most + asked) / 2.0, asked):
+        for start, search in starts:
+            best = fit(recording, start, attainment=aim, search=search)
+            if best is not None:
+                return best
+    return None
+
+
+def _mixed(recording: Recording, best: Fitted, asked: float, end: int) -> Sizing:
+    before = delivering(recording, prior(asked, recording.rules.floor_load).weights, asked)
+    after = delivering(recording, best.weights, asked)
+    trust = _trust(before, after, asked) if len(recording.loads) >= BINS_PER_DAY else _LEAST_TRUST
+    found = delivering(recording, (1.0 - trust) * before.weights + trust * after.weights, asked)
     return Sizing(
         weights=found.weights,
-        floor_load=rules.floor_load,
-        bins=judged,
-        end=history.end,
+        floor_load=recording.rules.floor_load,
+        bins=len(recording.loads),
+        end=end,
         attainment=found.attainment,
         replica_hours=found.replica_hours,
     )

@@ -21,6 +21,9 @@ _FEWEST_MISSES = 1e-7
 _FAR_TOO_MUCH = 1e12
 """Replica-hours."""
 
+_PATIENCE = 5
+"""Generations after the first in which nothing has to deliver what is asked yet: those that come nearest lead."""
+
 _SMALLEST = 0.01
 """A weight below this share of all of them is none."""
 
@@ -46,8 +49,7 @@ class Fitted:
 
 
 def fit(recording: Recording, start: F8, *, attainment: float, search: Search = Search()) -> Fitted | None:
-    """The best weights found from `start` on; None where none of the last generation delivers what is asked: until
-    then those that come nearest lead the search.
+    """The best weights found from `start` on; None where nothing is found that delivers what is asked.
 
     attainment: share of the work within the SLO, in (0, 1).
     """
@@ -55,7 +57,7 @@ def fit(recording: Recording, start: F8, *, attainment: float, search: Search = 
     middle = np.log(np.maximum(start / start.sum(), _SMALLEST / 2))
     spread = np.full(len(start), search.widest)
     best, found = start[None], False
-    for _ in range(search.generations):
+    for generation in range(search.generations):
         logs = middle + spread * chance.standard_normal((search.candidates, len(start)))
         logs[0] = middle
         directions = np.exp(logs)
@@ -65,6 +67,8 @@ def fit(recording: Recording, start: F8, *, attainment: float, search: Search = 
         cost = np.where(delivered >= attainment, hours, (2.0 - delivered) * _FAR_TOO_MUCH)  # those that fail come last
         order = np.argsort(cost, kind="stable")[: search.kept]
         found = bool(delivered[order[0]] >= attainment)
+        if not found and generation >= _PATIENCE:
+            return None
         best = directions[order] * scale[order, None]
         middle = logs[order].mean(axis=0)
         spread = np.maximum(0.6 * spread + 0.6 * logs[order].std(axis=0), search.narrowest)

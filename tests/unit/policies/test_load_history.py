@@ -51,10 +51,11 @@ def test_two_weeks_and_the_present_day_are_kept() -> None:
     gaps=st.lists(st.integers(1, BINS_PER_DAY // 2), min_size=1, max_size=20),
     window=st.tuples(st.integers(-10, 30_000), st.integers(0, 9_000)),
 )
-def test_a_mean_is_of_the_known_bins_of_its_window(gaps: list[int], window: tuple[int, int]) -> None:
+def test_a_window_holds_the_known_bins_and_nothing_else(gaps: list[int], window: tuple[int, int]) -> None:
     bins = np.cumsum(gaps)
     history = filled(*((int(at), float(number)) for number, at in enumerate(bins)))
     since, until = window[0], window[0] + window[1]
-    inside = [float(number) for number, at in enumerate(bins) if since <= at < until]
-    found = history.mean(since, until)
-    assert found is None if not inside else found == pytest.approx(np.mean(inside))
+    inside = {int(at) - since: float(number) for number, at in enumerate(bins) if since <= at < until}
+    found = history.between(since, until)
+    assert len(found) == until - since
+    assert {int(at): float(found[at]) for at in np.flatnonzero(~np.isnan(found))} == inside

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.predictive.load_history import BIN_SECONDS
-from policies.predictive.replay import Recording, Rules, replay, trailing_minimum
+from policies.predictive.replay import Recording, Rules, replay
+from policies.predictive.trailing import trailing_minimum
 from policies.predictive.within_slo import WithinSLO
 
 SLACK_SECONDS = 2.0
