@@ -1,6 +1,5 @@
 """`leadtime plan`: the command line."""
 
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,26 +8,25 @@ from rich.console import Console
 
 from leadtime import scenario as options
 from leadtime.outcome import console_for_tables
-from leadtime.output import check_folder, write_json, write_text
+from leadtime.output import check_folder
 from leadtime.plan.answer import Plan
-from leadtime.plan.document import document
-from leadtime.plan.manifests import manifests
-from leadtime.plan.node_pools import config_connector, gcloud
-from leadtime.plan.options import request_of
+from leadtime.plan.files import write_plan
+from leadtime.plan.options import day_of, request_of
 from leadtime.plan.plan import make_plan
 from leadtime.plan.progress import PlanProgress
 from leadtime.plan.request import DEFAULT_POLICIES
 from leadtime.plan.tables import print_plan
 from policies.errors import BadInput
-from simulations.report.plan_page import plan_html
 from simulations.sweep.processes import available_cores
 
-DOCUMENT, PAGE = "plan.json", "plan.html"
+PORT = 8_765
 
 
 def plan_command(
     *,
-    demand: Annotated[str, typer.Option(metavar="DEMAND", help="A recording, a ServeGen prefix or a generator.")],
+    demand: Annotated[
+        str, typer.Option(metavar="DEMAND", help="A recording, a ServeGen prefix or a generator.", show_default=False)
+    ] = "",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the answer; the same one again resumes.")] = Path(
         "leadtime-plan"
     ),
@@ -82,9 +80,47 @@ def plan_command(
         str, typer.Option(metavar="KIND/NAME", help="The workload, for the manifests.")
     ] = "Deployment/vllm",
     jobs: Annotated[int | None, typer.Option(help="Processes; all cores by default.", show_default=False)] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Ask on a page instead, on this machine only; the rest fills its form.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Of the page; 0 for any that is free.")] = PORT,
 ) -> None:
     """Which GPU, how many, which node pools, what quota and when, and what it costs: found by simulation."""
     options.in_range("jobs", jobs, 1, 1_024)
+    options.in_range("port", port, 0, 65_535)
+    if serve:
+        from leadtime.plan.serve import serve_planner  # only here: a plan on the command line needs no server
+        from leadtime.plan.serve_form import defaults_of
+
+        defaults = defaults_of(
+            demand=demand,
+            model=model,
+            gpus=gpus,
+            profiles=",".join(profile or ()),
+            slo=slo,
+            attainment=attainment,
+            policies=policies,
+            lead_time=lead_time,
+            days=days,
+            growth=growth,
+            peak_factor=peak_factor,
+            quota=quota,
+            machines=machine,
+            spot=spot,
+            prices=prices,
+            region=region,
+            min_replicas=min_replicas,
+            max_replicas=max_replicas,
+            seeds=seeds,
+            months=months,
+            growth_per_month=growth_per_month,
+            start=start,
+            target=target,
+        )
+        serve_planner(defaults, out, port=port, workers=jobs or available_cores())
+        return
+    if not demand:
+        raise BadInput("--demand: was not given; name a recording or a generator, or ask on a page with --serve")
     request = request_of(
         demand=demand,
         model=model,
@@ -107,7 +143,7 @@ def plan_command(
         seeds=seeds,
         months=months,
         growth_per_month=growth_per_month,
-        start=_day(start),
+        start=day_of(start),
         target=target,
     )
     check_folder("--out", out)
@@ -118,26 +154,8 @@ def plan_command(
     _write(plan, out, console)
 
 
-def files_of(plan: Plan) -> dict[str, str]:
-    """Name -> text of all that is to be applied."""
-    return {**manifests(plan), "node-pools.sh": gcloud(plan), "node-pools.yaml": config_connector(plan)}
-
-
 def _write(plan: Plan, out: Path, console: Console) -> None:
-    figures, files = document(plan), files_of(plan)
-    write_json(out / DOCUMENT, figures)
-    write_text(out / PAGE, plan_html(figures, files))
-    for name, text in files.items():
-        write_text(out / name, text)
+    names = write_plan(plan, out)
     console.print()
-    for name in (PAGE, DOCUMENT, *files):
+    for name in names:
         console.print(f"{name.rpartition('.')[2]}: {out / name}", highlight=False, soft_wrap=True)
-
-
-def _day(text: str | None) -> date:
-    if text is None:
-        return datetime.now(UTC).date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadInput(f"--start: was {text!r}, must be a day as YYYY-MM-DD") from None

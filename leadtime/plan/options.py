@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from leadtime.plan.candidates import gpu_named
@@ -96,6 +96,16 @@ def lead_time_of(text: str) -> LeadTime:
             f"--lead-time: was {text}, must be in [1, 7200] seconds, from asking for a pod to serving with it"
         )
     return LeadTime.of_median(seconds)
+
+
+def day_of(text: str | None) -> date:
+    """YYYY-MM-DD, or today in UTC where nothing was said. Raises BadInput."""
+    if text is None:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"--start: was {text!r}, must be a day as YYYY-MM-DD") from None
 
 
 def _policies(text: str) -> tuple[str, ...]:

@@ -66,13 +66,13 @@ class PlanRequest:
     def __post_init__(self) -> None:
         for name, value, low, high, remedy in (
             ("attainment", self.attainment, 0.5, 0.9999, "it is a share, not percent; 1 would need endless capacity"),
-            ("days", self.days or 1.0, 0.02, 400.0, "state days of the demand"),
+            ("days", 1.0 if self.days is None else self.days, 0.02, 400.0, "state days of the demand"),
             ("growth", self.growth, 1e-4, 1_000.0, "1.5 is half as much again"),
             ("peak-factor", self.peak_factor, 1.0, 100.0, "1.3 makes the busiest hour 30 % busier"),
             ("months", self.months, 0, 60, "state whole months"),
             ("growth-per-month", self.growth_per_month, 0.5, 3.0, "1.1 is 10 % a month"),
             ("min-replicas", self.min_replicas, 1, 100_000, "at zero, requests would be lost for a lead time"),
-            ("max-replicas", self.max_replicas or self.min_replicas, self.min_replicas, 100_000, "raise it"),
+            ("max-replicas", self._most_replicas, self.min_replicas, 100_000, "raise it"),
             ("seeds", len(self.seeds), 1, 50, "give 1 to 50 of them"),
         ):
             if not low <= value <= high:
@@ -81,6 +81,10 @@ class PlanRequest:
             raise BadInput("--model and --gpus: were not given; name a model and candidate GPUs, or a --profile")
         if len(set(self.seeds)) < len(self.seeds):
             raise BadInput(f"--seeds: was {','.join(map(str, self.seeds))}, must differ; remove what is there twice")
+
+    @property
+    def _most_replicas(self) -> int:
+        return self.min_replicas if self.max_replicas is None else self.max_replicas
 
     @property
     def lead_seconds(self) -> float:
