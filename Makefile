@@ -7,11 +7,17 @@ STAMP  := $(VENV)/.installed
 # what `make e2e` builds once; E2E: further arguments of its pytest, such as E2E=--fail-on-skip
 CONTROL_PLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok
 
+# $(call play,MARKERS): these scenarios, in two processes beside each other
+define play
+@if command -v go >/dev/null; then $(BIN)/python tests/e2e/binaries.py $(CONTROL_PLANE); fi
+@$(BIN)/python -m pytest tests/e2e -m '$(1)' -n 2 --dist loadfile --no-loadscope-reorder $(E2E)
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help setup rivals demo test lint bench e2e lock clean
+.PHONY: help setup rivals demo test lint bench e2e e2e-controller lock clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## make .venv with the locked dependencies, once
 
@@ -53,9 +59,11 @@ lint: setup ## ruff, mypy --strict, the import contracts
 bench: setup ## measure: one table per benchmark
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit $$?; done
 
-e2e: setup ## tests against a real control plane (needs Go; the first run builds it, about 20 minutes)
-	@if command -v go >/dev/null; then $(BIN)/python tests/e2e/binaries.py $(CONTROL_PLANE); fi
-	@$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile --no-loadscope-reorder $(E2E)
+e2e: setup ## adapter and HPA on a real control plane (needs Go; the first run builds it, about 20 minutes)
+	$(call play,not controller)
+
+e2e-controller: setup ## the controller on a real control plane
+	$(call play,controller)
 
 lock: ## resolve the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group dev --extra gke --extra otel --universal --python-version 3.11 \

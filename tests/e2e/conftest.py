@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "e2e: against a real control plane (tests/e2e/README.md)")
+    config.addinivalue_line("markers", "controller: of leadtime's controller: `make e2e-controller`")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -31,7 +31,7 @@ from autoscaler.cluster import Key
 from autoscaler.crd.build import combined_spec
 from autoscaler.crd.parse import parse_spec
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.controller]
 
 SEEN = "ahead-of-a-ramp-it-has-seen"
 """The namespace of the workloads whose past is known: of the test of this name."""

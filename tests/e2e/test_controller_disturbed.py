@@ -16,7 +16,7 @@ from exporter_process import Fault
 from kube_api import Object
 from scenario import Scenario, World, example_hpa, start_world
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.controller]
 
 RATE = 30.0
 """Requests/s of 200 and 100 tokens: more than one replica of the example's profile serves within its SLO."""

@@ -23,7 +23,7 @@ from pod_process import PodProcess
 from rising_demand import rising_demand
 from scenario import Scenario, World, example_hpa, start_world
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.controller]
 
 RATE = 30.0
 """Requests/s of 200 and 100 tokens: more than one replica of the example's profile serves within its SLO."""

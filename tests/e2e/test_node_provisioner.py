@@ -20,7 +20,7 @@ from autoscaler.node_pools.pools import SharedPool, pool_key
 from autoscaler.node_pools.provider import Owner, PoolAsk, PoolTold, Taint
 from autoscaler.node_pools.seen import PLACEHOLDER_LABEL, lasting_taints, nodes_of, nodes_seen, parse_node
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.controller]
 
 NAMESPACE = "provisioned"
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}

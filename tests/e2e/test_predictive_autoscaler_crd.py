@@ -15,7 +15,7 @@ from autoscaler.crd.custom_resource import API_VERSION, GROUP, KIND, PLURAL
 from autoscaler.crd.parse import parse_spec
 from autoscaler.crd.status import Condition, DemandStatus, ForecastStatus, NodePoolStatus, PredictiveAutoscalerStatus
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.controller]
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "tests" / "unit" / "autoscaler"
