@@ -90,8 +90,9 @@ def share_above(bound: float, upper_bounds: Sequence[float], counts: Sequence[fl
     bucket = bisect_left(upper_bounds, bound)  # the one that holds the bound, or ends at it
     lower, below = (upper_bounds[bucket - 1], counts[bucket - 1]) if bucket else (0.0, 0.0)
     upper = upper_bounds[bucket]
-    within = 1.0 if bound >= upper else (bound - lower) / (upper - lower)
-    at_most = below + (counts[bucket] - below) * within
+    at_most = counts[bucket]  # on its edge the count itself: where counts fall, a difference could cancel it
+    if bound < upper:
+        at_most = below + (counts[bucket] - below) * (bound - lower) / (upper - lower)
     return (counts[-1] - min(at_most, counts[-1])) / counts[-1]
 
 

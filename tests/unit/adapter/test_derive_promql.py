@@ -150,6 +150,7 @@ def test_a_share_is_prometheus_fraction(edges: list[float], counts: list[float],
         pytest.param(9.0, [10, 20, 40], 0.5, id="all-of-the-highest-lie-above"),
         pytest.param(0.0, [10, 20, 40], 1.0, id="all-lie-above-zero"),
         pytest.param(1.0, [0, 0, 0], None, id="no-observations"),
+        pytest.param(2.0, [1, 7e-57, 7e-57], 0.0, id="on-an-edge-where-counts-fall"),
     ],
 )
 def test_shares(bound: float, counts: list[float], expected: float | None) -> None:
