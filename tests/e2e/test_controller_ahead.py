@@ -206,6 +206,7 @@ def test_a_scale_down_drains(scene: Scenario) -> None:
     plane.api.apply(autoscaler(scene.namespace, "drained", mode="Direct", minReplicas=3, nodePools=[pool]))
     seen = AutoscalerWatch(plane, scene.namespace, "drained")
     seen.wait(lambda count, status: status.get("readyReplicas") == count >= 3, "3 or more, all ready", seconds=60.0)
+    seen.wait(lambda count, status: status["nodePools"][0]["floorNodes"] >= count, "the pool's floor holds them")
     seen.set(minReplicas=1, maxReplicas=1)
     seen.wait(lambda replicas, _: replicas == 1, "scaled down")
     began = time.monotonic()
