@@ -1,7 +1,7 @@
 """`leadtime plan`: the command line."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -88,64 +88,39 @@ def plan_command(
     """Which GPU, how many, which node pools, what quota and when, and what it costs: found by simulation."""
     options.in_range("jobs", jobs, 1, 1_024)
     options.in_range("port", port, 0, 65_535)
+    given: dict[str, Any] = {
+        "demand": demand,
+        "model": model,
+        "gpus": gpus,
+        "slo": slo,
+        "attainment": attainment,
+        "policies": policies,
+        "lead_time": lead_time,
+        "days": days,
+        "growth": growth,
+        "peak_factor": peak_factor,
+        "quota": quota,
+        "machines": machine,
+        "spot": spot,
+        "prices": prices,
+        "region": region,
+        "min_replicas": min_replicas,
+        "max_replicas": max_replicas,
+        "seeds": seeds,
+        "months": months,
+        "growth_per_month": growth_per_month,
+        "target": target,
+    }
     if serve:
         from leadtime.plan.serve import serve_planner  # only here: a plan on the command line needs no server
         from leadtime.plan.serve_form import defaults_of
 
-        defaults = defaults_of(
-            demand=demand,
-            model=model,
-            gpus=gpus,
-            profiles=",".join(profile or ()),
-            slo=slo,
-            attainment=attainment,
-            policies=policies,
-            lead_time=lead_time,
-            days=days,
-            growth=growth,
-            peak_factor=peak_factor,
-            quota=quota,
-            machines=machine,
-            spot=spot,
-            prices=prices,
-            region=region,
-            min_replicas=min_replicas,
-            max_replicas=max_replicas,
-            seeds=seeds,
-            months=months,
-            growth_per_month=growth_per_month,
-            start=start,
-            target=target,
-        )
+        defaults = defaults_of(**given, profiles=",".join(profile or ()), start=start)
         serve_planner(defaults, out, port=port, workers=jobs or available_cores())
         return
     if not demand:
         raise BadInput("--demand: was not given; name a recording or a generator, or ask on a page with --serve")
-    request = request_of(
-        demand=demand,
-        model=model,
-        gpus=gpus,
-        profiles=tuple(profile or ()),
-        slo=slo,
-        attainment=attainment,
-        policies=policies,
-        lead_time=lead_time,
-        days=days,
-        growth=growth,
-        peak_factor=peak_factor,
-        quota=quota,
-        machines=machine,
-        spot=spot,
-        prices=prices,
-        region=region,
-        min_replicas=min_replicas,
-        max_replicas=max_replicas,
-        seeds=seeds,
-        months=months,
-        growth_per_month=growth_per_month,
-        start=day_of(start),
-        target=target,
-    )
+    request = request_of(**given, profiles=tuple(profile or ()), start=day_of(start))
     check_folder("--out", out)
     with PlanProgress() as progress:
         plan = make_plan(request, out, workers=jobs or available_cores(), on_progress=progress)

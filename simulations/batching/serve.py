@@ -20,7 +20,7 @@ from simulations.engine.events import place_plan, pop_deferred, push_deferred
 from simulations.engine.features import feature
 from simulations.engine.layout import ARRIVES, AT_GATEWAY, GATEWAY_TIMES_OUT, NONE, NOWHERE, TIMES_OUT, WAITING
 from simulations.engine.router import refresh_if_due, route
-from simulations.engine.serve import DONE, NEEDS_REQUESTS, NEEDS_ROOM, wait_at_gateway
+from simulations.engine.serve import DONE, NEEDS_REQUESTS, NEEDS_ROOM, leave_gateway, wait_at_gateway
 from simulations.engine.waiting import drop_waiting, push_back
 from simulations.request_rows import ABORTED, FAILED, PENDING, REJECTED, TIMED_OUT
 
@@ -55,7 +55,7 @@ def serve(worlds: Any, t: Any, until: float) -> int:
         refresh_if_due(w, now)
         if releasing:
             request = w.gateway_head
-            _leave_gateway(w, request)
+            leave_gateway(w, request)
             _send(w, t, request, now)
         elif arrives <= due and arrives <= acts:
             request = w.cursor & mask
@@ -150,24 +150,6 @@ def _act_at(w: Any, row: int, when: float) -> None:
     server.in_step = runs
 
 
-@part
-def _leave_gateway(w: Any, request: int) -> None:
-    before = NONE
-    other = w.gateway_head
-    while other != request:
-        before = other
-        other = request_at(w, other).successor
-    following = request_at(w, request).successor
-    if before == NONE:
-        w.gateway_head = following
-    else:
-        request_at(w, before).successor = following
-    if following == NONE:
-        w.gateway_tail = before
-    w.gateway_count -= 1
-    request_at(w, request).place = NOWHERE
-
-
 @feature(otherwise=None)
 def _time_out(w: Any, t: Any, request: int, kind: int, now: float) -> None:
     """A client, or the gateway, gives up on a request, unless that is over. What is in a batch is computed anyway."""
@@ -185,7 +167,7 @@ def _time_out(w: Any, t: Any, request: int, kind: int, now: float) -> None:
             return
         asked.outcome = ABORTED
     if asked.place == AT_GATEWAY:
-        _leave_gateway(w, request)
+        leave_gateway(w, request)
     elif asked.place == WAITING:
         row = asked.row
         drop_waiting(w, row, request)

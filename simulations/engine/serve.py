@@ -88,7 +88,7 @@ def advance(worlds: Any, until: float) -> int:
         if request != NONE:
             row = route(w, request, now)
             if releasing:
-                _drop_at_gateway(w, request)
+                leave_gateway(w, request)
             elif row == NONE:
                 wait_at_gateway(w, request, now)
             if row != NONE:
@@ -208,7 +208,7 @@ def _time_out(w: Any, request: int, kind: int, now: float) -> int:
         asked.outcome = ABORTED
     row = NONE
     if asked.place == AT_GATEWAY:
-        _drop_at_gateway(w, request)
+        leave_gateway(w, request)
     elif asked.place == WAITING:
         row = asked.row
         forget_own(w, request)
@@ -224,7 +224,8 @@ def _time_out(w: Any, request: int, kind: int, now: float) -> int:
 
 
 @part
-def _drop_at_gateway(w: Any, request: int) -> None:
+def leave_gateway(w: Any, request: int) -> None:
+    """Take a request out of the gateway's queue, wherever it stands there."""
     before = NONE
     other = w.gateway_head
     while other != request:
