@@ -45,9 +45,9 @@ class AutoscalerWatch:
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{self.table()}"
             time.sleep(POLL_SECONDS)
 
-    def wait_replicas(self, replicas: int, *, seconds: float = TIMEOUT_SECONDS) -> dict[str, Any]:
-        """Until the workload is asked for at least so many."""
-        return self.wait(lambda now, _: now >= replicas, f"{replicas} replicas", seconds=seconds)
+    def wait_replicas(self, replicas: int, *, seconds: float = TIMEOUT_SECONDS) -> None:
+        """Until the workload is asked for at least so many. The status that says so is written after that."""
+        self.wait(lambda now, _: now >= replicas, f"{replicas} replicas", seconds=seconds)
 
     def wait_condition(self, kind: str, status: str, reason: str = "", *, seconds: float = TIMEOUT_SECONDS) -> str:
         """Its message."""

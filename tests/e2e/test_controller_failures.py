@@ -73,7 +73,7 @@ def test_the_leader_is_killed_in_a_ramp(
             os.kill(leader.process.pid, signal.SIGKILL)
             controller.kill(leader)  # and its pod with it
             taken_over, successor = lease.wait_other(holder)
-            status = seen.wait_replicas(at_kill + 2, seconds=60.0)
+            seen.wait_replicas(at_kill + 2, seconds=60.0)
         took = taken_over - killed
         other = controller.leading()
         assert ControllerPage.of(other).identity == successor
@@ -84,7 +84,7 @@ def test_the_leader_is_killed_in_a_ramp(
         asked = scaled_to(world.plane, scene.namespace)
         assert asked == sorted(set(asked)), f"a change was made twice, or undone: {asked}"
         assert seen.replica_path == sorted(seen.replica_path), seen.table()
-        assert _since(status) == ready_since, f"the successor's status starts anew\n{seen.table()}"
+        assert _since(seen.status) == ready_since, f"the successor's status starts anew\n{seen.table()}"
         assert took < TAKEOVER_SECONDS, lease.seen
         record_property("the controller's leader is killed", f"the Lease was another's after {took:.1f} s")
     controller.start_replica().wait_ready(timeout_seconds=60.0)

@@ -60,10 +60,10 @@ def test_recommend_says_and_writes_nothing(scene: Scenario) -> None:
 def test_direct_scales_up_and_down(scene: Scenario, kind: str) -> None:
     """Down by a bound: after a peak the rule itself keeps capacity for hours."""
     seen = scaled(scene, "Direct", kind=kind)
-    status = seen.wait_replicas(2)
-    seen.wait(lambda replicas, status: status.get("readyReplicas") == replicas >= 2, "all of them ready")
-    seen.wait_condition("AbleToScale", "True")
+    seen.wait_replicas(2)
+    status = seen.wait(lambda replicas, status: status.get("readyReplicas") == replicas >= 2, "all of them ready")
     assert status["mode"] == "Direct"
+    seen.wait_condition("AbleToScale", "True")
     seen.set(maxReplicas=1)
     seen.wait(lambda replicas, _: replicas == 1, "scaled down")
     seen.wait_condition("ScalingLimited", "True", "TooManyReplicas")
@@ -104,8 +104,8 @@ def test_metric_reaches_the_stock_hpa(scene: Scenario) -> None:
     scene.demands(RATE)
     scene.world.plane.api.apply(autoscaler(scene.namespace, mode="Metric"))
     seen = AutoscalerWatch(scene.world.plane, scene.namespace, "vllm")
-    status = seen.wait_replicas(2, seconds=60)
-    assert status["mode"] == "Metric"
+    seen.wait_replicas(2, seconds=60)
+    seen.wait(lambda _, status: status.get("mode") == "Metric", "its mode")
 
 
 def test_without_pages_nothing_is_scaled_down(scene: Scenario) -> None:
