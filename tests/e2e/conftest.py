@@ -19,13 +19,17 @@ StartControlPlane = Callable[..., ControlPlane]
 
 LONGEST_FIRST = (
     "test_many_hpas",
+    "test_scenarios_outages",
+    "test_scenarios_metric_loss",
     "test_scenarios_scaling",
+    "test_adapter_rights",
+    "test_adapter_hpa",
+    "test_control_plane",
+    "test_adapter_apis",
     "test_controller_failures",
     "test_controller_ahead",
-    "test_scenarios_outages",
     "test_controller_disturbed",
     "test_controller_modes",
-    "test_scenarios_metric_loss",
 )
 """Modules that several processes (`-n`) begin with, so that none of them is left to the end."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from beside import beside
 from scenario import Scenario
 
 from autoscaler.cluster import Key
@@ -110,26 +111,16 @@ def pods_seen(node_seconds: float, load_seconds: float, *, now: float, pods: int
 @contextmanager
 def following(scene: Scenario, wave: DailyWave, apps: Iterable[str], *, period_seconds: float = 1.0) -> Iterator[None]:
     """The demand of these workloads is the wave's, until the end of the block. A failure to say so is raised there."""
-    stopped, failures, told = threading.Event(), list[BaseException](), tuple(apps)
+    told = tuple(apps)
 
-    def follow() -> None:
-        try:
-            while not stopped.is_set():
-                for app in told:
-                    scene.demands(wave.rate(time.time()), app=app)
-                stopped.wait(period_seconds)
-        except Exception as failure:
-            failures.append(failure)
+    def follow(stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            for app in told:
+                scene.demands(wave.rate(time.time()), app=app)
+            stopped.wait(period_seconds)
 
-    thread = threading.Thread(target=follow)
-    thread.start()
-    try:
+    with beside(follow):
         yield
-    finally:
-        stopped.set()
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 @dataclass(frozen=True, slots=True)

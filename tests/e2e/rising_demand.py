@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from beside import beside
 from scenario import Scenario
 
 PERIOD_SECONDS = 1.0
@@ -14,24 +15,14 @@ PERIOD_SECONDS = 1.0
 def rising_demand(scene: Scenario, first: float, last: float, *, seconds: float) -> Iterator[None]:
     """Of the scenario's last workload, from `first` to `last` requests/s, a little each second, until the end of the
     block at most. A failure to say so is raised there."""
-    stopped, failures, began = threading.Event(), list[BaseException](), time.monotonic()
+    began = time.monotonic()
 
-    def rise() -> None:
-        try:
-            while True:
-                share = min(1.0, (time.monotonic() - began) / seconds)
-                scene.demands(first + share * (last - first))
-                if share == 1.0 or stopped.wait(PERIOD_SECONDS):
-                    return
-        except Exception as failure:
-            failures.append(failure)
+    def rise(stopped: threading.Event) -> None:
+        while True:
+            share = min(1.0, (time.monotonic() - began) / seconds)
+            scene.demands(first + share * (last - first))
+            if share == 1.0 or stopped.wait(PERIOD_SECONDS):
+                return
 
-    thread = threading.Thread(target=rise)
-    thread.start()
-    try:
+    with beside(rise):
         yield
-    finally:
-        stopped.set()
-        thread.join()
-    if failures:
-        raise failures[0]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from autoscaler_watch import AutoscalerWatch
+from beside import beside
 from controller_in_cluster import Controller, autoscaler
 from controller_writes import AUDITED_WRITES, Write, made, writes
 from exporter_process import Fault
@@ -82,7 +83,7 @@ def test_another_writer(scene: Scenario) -> None:
     over nothing that it has not seen, and comes through once it is alone."""
     runs(scene)
     seen = applied(scene, mode="Direct")
-    status = seen.wait_replicas(2)
+    seen.wait_replicas(2)
     with others_writing(scene, (1, 2)):
         seen.wait(
             lambda _, status: "changed meanwhile" in str(status.get("conditions")), "a write withheld", seconds=60.0
@@ -184,22 +185,17 @@ def test_modes_that_change(scene: Scenario) -> None:
 @contextmanager
 def others_writing(scene: Scenario, counts: tuple[int, ...]) -> Iterator[None]:
     """Somebody who sets the workload's replicas to these in turn, again and again, until the end of the block."""
-    api, stopped = scene.world.plane.api, threading.Event()
+    api = scene.world.plane.api
     path = f"/apis/apps/v1/namespaces/{scene.namespace}/deployments/vllm/scale"
 
-    def write() -> None:
+    def write(stopped: threading.Event) -> None:
         turn = 0
         while not stopped.wait(OTHERS_WRITE_SECONDS):
             api.merge(path, {"spec": {"replicas": counts[turn % len(counts)]}})
             turn += 1
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with beside(write):
         yield
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def by_step(found: list[Write]) -> list[list[Write]]:

@@ -142,13 +142,16 @@ def test_a_quantity_is_read_as_the_hpa_reads_it(quantity: str, expected: int) ->
     assert sides.milli(quantity) == expected
 
 
+NOW = 1_790_000_000.5
+"""The moment of every answer."""
+
+
 class Samples(prometheus.Prometheus):
     """A Prometheus that scraped every pod three and eight seconds ago."""
 
     def samples(self, metric: str, seconds: int) -> Mapping[str, list[tuple[float, float]]]:
         assert (metric, seconds) == (METRIC, 30)
-        now = time.time()
-        return {FLEET.name(pod): [(now - 8, -1.0), (now - 3, value(METRIC, pod, 0))] for pod in range(FLEET.pods)}
+        return {FLEET.name(pod): [(NOW - 8, -1.0), (NOW - 3, value(METRIC, pod, 0))] for pod in range(FLEET.pods)}
 
 
 class Fake(sides.Side):
@@ -161,13 +164,13 @@ class Fake(sides.Side):
         pods = [
             pod for pod in range(FLEET.pods) if EVERY_POD.replace("=", "%3D") in target or self._is_for(pod, target)
         ]
-        return sides.Answered([self._item(pod, target) for pod in pods], time.time())
+        return sides.Answered([self._item(pod, target) for pod in pods], NOW)
 
     def _is_for(self, pod: int, target: str) -> bool:
         return target.endswith(f"app%3D{FLEET.labels(pod)['app']}")
 
     def _item(self, pod: int, target: str) -> dict[str, Any]:
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - self.age))
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - self.age))
         item: dict[str, Any] = {"timestamp": at, "value": f"{round(value(METRIC, pod, 0) * 1000) + self.wrong}m"}
         named = {"name": FLEET.name(pod)}
         return item | ({"metricLabels": {"pod": named["name"]}} if "external" in target else {"describedObject": named})
