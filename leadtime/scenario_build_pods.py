@@ -17,6 +17,7 @@ from simulations.fleet.blue_green import BlueGreen
 from simulations.fleet.canary import Canary
 from simulations.fleet.rolling_update import RollingUpdate
 from simulations.fleet.rollout import Rollout, Strategy
+from simulations.fleet.routed_canary import RoutedCanary
 from simulations.lead_time import Stage
 from simulations.scenario import Termination, Workload
 from simulations.start.model_load import KeptBy
@@ -118,10 +119,10 @@ def _strategy(section: RolloutSection) -> Strategy:
         if section.strategy == "blue-green":
             return BlueGreen(**given("scale_down_delay_seconds"))
         if section.strategy == "canary":
-            fields = given("pause_seconds", "min_attainment")
+            fields = given("pause_seconds", "min_attainment", "scale_down_delay_seconds")
             if section.weights_percent is not None:
                 fields["weights_percent"] = tuple(section.weights_percent)
-            return Canary(**fields)
+            return RoutedCanary(**fields) if section.traffic_routing else Canary(**fields)
         fields = given("max_surge", "max_unavailable", "progress_deadline_seconds")
         return RollingUpdate(
             **{

@@ -102,12 +102,17 @@ class OwnerSection(Section):
     """a preStop hook that sleeps"""
 
 
-_STRATEGY_FIELDS = {
-    "rolling-update": ("max_surge", "max_unavailable", "progress_deadline_seconds"),
-    "blue-green": ("scale_down_delay_seconds",),
-    "canary": ("weights_percent", "pause_seconds", "min_attainment"),
+_STRATEGIES_OF = {
+    "max_surge": ("rolling-update",),
+    "max_unavailable": ("rolling-update",),
+    "progress_deadline_seconds": ("rolling-update",),
+    "scale_down_delay_seconds": ("blue-green", "canary"),
+    "weights_percent": ("canary",),
+    "traffic_routing": ("canary",),
+    "pause_seconds": ("canary",),
+    "min_attainment": ("canary",),
 }
-"""The fields that only one strategy heeds."""
+"""The fields that not every strategy heeds, and which do."""
 
 
 class RolloutSection(Section):
@@ -126,9 +131,11 @@ class RolloutSection(Section):
     progress_deadline_seconds: float | None = Field(default=None, gt=0, le=86_400)
     """of rolling-update: until it is called stuck; null: 600"""
     scale_down_delay_seconds: float | None = Field(default=None, ge=0, le=86_400)
-    """of blue-green: the old pods stay so long after the switch; null: 30"""
+    """of blue-green, and of canary with traffic_routing: pods stay so long after their last request; null: 30"""
     weights_percent: list[float] | None = Field(default=None, min_length=1)
-    """of canary: shares of the pods, one step each; null: 5, 10, 20"""
+    """of canary: shares of the requests, one step each; null: 5, 10, 20"""
+    traffic_routing: bool | None = None
+    """of canary: a gateway sends requests by weight; null or false: weights are approximated by numbers of pods"""
     pause_seconds: float | None = Field(default=None, gt=0, le=86_400)
     """of canary: at each step; null: 300"""
     min_attainment: float | None = Field(default=None, ge=0, le=1)
@@ -136,12 +143,17 @@ class RolloutSection(Section):
 
     @model_validator(mode="after")
     def _of_its_strategy(self) -> Self:
-        for strategy, names in _STRATEGY_FIELDS.items():
-            for name in names:
-                if strategy != self.strategy and getattr(self, name) is not None:
-                    raise BadInput(
-                        f"{name}: was given, must be null for {self.strategy}; leave it out or set strategy: {strategy}"
-                    )
+        for name, strategies in _STRATEGIES_OF.items():
+            if self.strategy not in strategies and getattr(self, name) is not None:
+                raise BadInput(
+                    f"{name}: was given, must be null for {self.strategy}; leave it out or set strategy: "
+                    f"{' or '.join(strategies)}"
+                )
+        if self.strategy == "canary" and not self.traffic_routing and self.scale_down_delay_seconds is not None:
+            raise BadInput(
+                "scale_down_delay_seconds: was given, must be null for a canary by numbers of pods; leave it out or "
+                "set traffic_routing: true"
+            )
         return self
 
 

@@ -34,6 +34,7 @@ class BatchingEngine(Engine):
         router: Router | None = None,
         gateway_timeout_seconds: float = np.inf,
         client_timeout_seconds: float = np.inf,
+        split_seed: int | None = None,
         kv_blocks: int = 1,
         models: int = 1,
     ) -> None:
@@ -50,6 +51,7 @@ class BatchingEngine(Engine):
             router=router,
             gateway_timeout_seconds=gateway_timeout_seconds,
             client_timeout_seconds=client_timeout_seconds,
+            split_seed=split_seed,
         )
 
     @property

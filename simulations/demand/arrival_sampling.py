@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulations.demand.random_numbers import GOLDEN, exponential, gamma, uniform
+from simulations.demand.random_numbers import exponential, gamma
 from simulations.engine.cache_folder import entry, part
+from simulations.engine.random_words import GOLDEN, uniform
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]

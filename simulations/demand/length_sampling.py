@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from simulations.demand.arrival_sampling import F8, I4, U8, Records
-from simulations.demand.random_numbers import GOLDEN, word_of
 from simulations.engine.cache_folder import entry, part
+from simulations.engine.random_words import GOLDEN, word_of
 
 BIN = np.dtype(
     [

@@ -1,10 +1,8 @@
-"""Random numbers for compiled code: words, uniforms, exponentials, normals, Gamma variates.
+"""Random numbers for compiled code: exponentials, normals, Gamma variates.
 
-Random words are SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"; constants of
-Vigna's splitmix64.c): a stream is one 64-bit word of state, and its n-th word is a hash of the state plus n times
-GOLDEN. Normals and exponentials are drawn by the ziggurat (Marsaglia and Tsang 2000, "The ziggurat method for
-generating random variables"; layers as in Doornik 2005, "An improved ziggurat method", which takes layer and position
-from other bits).
+They are made of the words and uniforms of simulations/engine/random_words.py. Normals and exponentials are drawn by the
+ziggurat (Marsaglia and Tsang 2000, "The ziggurat method for generating random variables"; layers as in Doornik 2005,
+"An improved ziggurat method", which takes layer and position from other bits).
 """
 
 import math
@@ -14,14 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulations.engine.cache_folder import part
+from simulations.engine.random_words import GOLDEN, uniform, word_of
 
 F8 = NDArray[np.float64]
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""From one state of a stream to the next."""
-
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_11, _27, _30, _31 = (np.uint64(bits) for bits in (11, 27, 30, 31))
+_11 = np.uint64(11)
 _MASK_8 = np.uint64(2**8 - 1)
 _2_53 = 2.0**-53
 
@@ -42,20 +37,6 @@ _NORMAL_X, _NORMAL_INSIDE = _ziggurat(
 _EXPONENTIAL_X, _EXPONENTIAL_INSIDE = _ziggurat(
     lambda x: math.exp(-x), lambda y: -math.log(y), _EXPONENTIAL_EDGE, 3.949659822581572e-3
 )
-
-
-@part
-def word_of(state: Any) -> Any:
-    """The random word that belongs to a state; the next state is `state + GOLDEN`."""
-    state = (state ^ (state >> _30)) * _MIX_1
-    state = (state ^ (state >> _27)) * _MIX_2
-    return state ^ (state >> _31)
-
-
-@part
-def uniform(state: Any) -> float:
-    """In (0, 1): never 0, so that its logarithm is finite."""
-    return float((word_of(state) >> _11) + 0.5) * _2_53
 
 
 @part

@@ -89,9 +89,13 @@ class Engine:
         router: Router | None = None,
         gateway_timeout_seconds: float = np.inf,
         client_timeout_seconds: float = np.inf,
+        split_seed: int | None = None,
         jump: bool = True,
     ) -> None:
-        """models: the kinds of server that rows may be. jump: False runs one iteration at a time, for tests."""
+        """models: the kinds of server that rows may be. jump: False runs one iteration at a time, for tests.
+
+        split_seed: of the draws by which requests are split between models; None where they never are.
+        """
         router = Router() if router is None else router
         self._pieces: Iterator[Trace] = demand.pieces()
         first = next(self._pieces, None)
@@ -108,6 +112,7 @@ class Engine:
             or router.policy == "scored"
             or min(gateway_timeout_seconds, client_timeout_seconds) < np.inf
             or (first is not None and first.turns is not None)
+            or split_seed is not None
         )
         self._world = layout.new_world(
             table,
@@ -123,6 +128,7 @@ class Engine:
         fleet["client_timeout"] = client_timeout_seconds
         fleet["jump"] = jump
         fleet["router"] = _ROUTERS[router.policy]
+        fleet["split_seed"] = split_seed or 0
         for name in ("queue_weight", "kv_weight", "prefix_weight", "lora_weight"):
             fleet[name] = getattr(router, name)
         fleet["signal_interval"] = router.signal_interval_seconds
@@ -221,6 +227,15 @@ class Engine:
     def close(self, row: int) -> None:
         """Send it nothing more."""
         rows.close_row(self._world, row)
+
+    def split(self, model: int, share: float | None) -> None:
+        """Send so large a share of the requests that come from now on to servers of that model, the rest to others.
+
+        None ends it: all open servers are alike again. Only of an engine that was given a split_seed.
+        """
+        assert not self._is_plain, "a split takes a split_seed"
+        self._world.world["split_model"] = layout.NONE if share is None else model
+        self._world.world["split_share"] = 0.0 if share is None else share
 
     def remove(self, row: int) -> None:
         """Give a closed server's row back; it must be done with all its requests."""

@@ -256,6 +256,9 @@ _WORLD_FIELDS: list[tuple[str, type]] = [
     ("turn", _L),  # place in `open` of whoever is next
     ("decode_turn", _L),  # the same for requests from prefill servers
     ("router", _L),
+    ("split_model", _L),  # the model that gets `split_share` of the requests; NONE where all servers are alike
+    ("split_share", _F),
+    ("split_seed", _L),
     ("signal_interval", _F),
     ("next_refresh", _F),
     ("queue_weight", _F),
@@ -317,7 +320,7 @@ class World(NamedTuple):
 def new_world(models: Any, *, levels: int, ring: int, id_ring: int, prefix_block_tokens: int, is_plain: bool) -> World:
     """No servers yet, no requests. models: MODEL records, the kinds of server that there may be."""
     world = np.zeros(1, WORLD_PLAIN if is_plain else WORLD)
-    world["gateway_head"] = world["gateway_tail"] = NONE
+    world["gateway_head"] = world["gateway_tail"] = world["split_model"] = NONE
     world["gateway_timeout"] = world["client_timeout"] = world["demand_ends"] = np.inf
     world["levels"] = levels
     world["jump"] = 1

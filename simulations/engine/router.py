@@ -7,6 +7,8 @@ the prompt's blocks that the server has; lora 1 where the adapter is loaded, 0.8
 Queues and KV usage are what was seen at the last refresh; what a server has cached is known at once, from its events.
 Of equals the next in turn is taken, so that stale signals do not send everything to one server for another reason
 than their age.
+
+Where requests are split between two models of server (split.py), each is balanced over the servers of its own.
 """
 
 import math
@@ -19,6 +21,7 @@ from simulations.engine.cells import adapter_at, model_at, open_at, request_at, 
 from simulations.engine.completion import settle
 from simulations.engine.features import feature
 from simulations.engine.layout import DECODE, NONE, PREFILL
+from simulations.engine.split import is_other_model, model_of_request
 
 ROUND_ROBIN, LEAST_OUTSTANDING, SCORED = range(3)
 
@@ -31,6 +34,7 @@ def route(w: Any, request: int, now: float) -> int:
     remote = request_at(w, request).remote
     mixed = w.open_decode > 0 or remote
     turn = w.decode_turn if remote else w.turn
+    model = model_of_request(w, request)
     if w.router == ROUND_ROBIN or w.router == LEAST_OUTSTANDING:
         best = NONE
         best_outstanding = 0
@@ -41,6 +45,8 @@ def route(w: Any, request: int, now: float) -> int:
             row: int = open_at(w, index).index
             if mixed and server_at(w, row).role == (PREFILL if remote else DECODE):
                 continue
+            if is_other_model(w, row, model):
+                continue
             if w.router == ROUND_ROBIN:
                 _end_turn(w, remote, index)
                 return row
@@ -50,7 +56,7 @@ def route(w: Any, request: int, now: float) -> int:
         return best
     if w.signal_interval <= 0.0:
         refresh(w, now)
-    return int(_best_scored(w, request, now))
+    return int(_best_scored(w, request, model, now))
 
 
 @part
@@ -83,14 +89,14 @@ def refresh(w: Any, now: float) -> None:
 
 
 @feature(otherwise=NONE)
-def _best_scored(w: Any, request: int, now: float) -> int:
+def _best_scored(w: Any, request: int, model: int, now: float) -> int:
     asked = request_at(w, request)
     excluded = PREFILL if asked.remote else DECODE
     least = 1 << 60
     most = 0
     for index in range(w.open_count):
         server = server_at(w, open_at(w, index).index)
-        if server.role != excluded:
+        if server.role != excluded and not is_other_model(w, open_at(w, index).index, model):
             least = min(least, server.seen_waiting)
             most = max(most, server.seen_waiting)
     turn = w.decode_turn if asked.remote else w.turn
@@ -101,7 +107,7 @@ def _best_scored(w: Any, request: int, now: float) -> int:
         index = (turn + step) % w.open_count
         row = open_at(w, index).index
         server = server_at(w, row)
-        if server.role == excluded:
+        if server.role == excluded or is_other_model(w, row, model):
             continue
         score = w.kv_weight * (1.0 - server.seen_kv)
         score += w.queue_weight * (1.0 if most == least else (most - server.seen_waiting) / (most - least))

@@ -40,6 +40,10 @@ class BlueGreenRun:
             return math.inf
         return self.switched_at + self.spec.scale_down_delay_seconds
 
+    @property
+    def share_of_new(self) -> float | None:
+        return None
+
     def sizes(self, seen: Seen) -> Sizes:
         if self.switched_at is None and seen.desired and seen.new.available >= seen.desired:
             self.switched_at = seen.now_seconds

@@ -64,6 +64,7 @@ class Fleet:
             router=scenario.router,
             gateway_timeout_seconds=scenario.timeouts.gateway_seconds,
             client_timeout_seconds=scenario.timeouts.client_seconds,
+            split_seed=self.revisions.split_seed,
         )
         self._is_stateful = scenario.workload.kind == "StatefulSet"
         self._has_work = False  # for the workload's controller
@@ -221,7 +222,8 @@ class Fleet:
         self._live = [pod for pod in self._live if pod.ended is None]
 
     def _route(self) -> None:
-        """Let the router use the pods of the revisions that get requests, and no others."""
+        """Let the router use the pods of the revisions that get requests, and no others, each for its share."""
+        self.revisions.split(self.engine)
         for pod in self._live:
             if pod.row is not None and pod.is_wanted and pod.is_routed != self.revisions.routes(pod):
                 pod.is_routed = not pod.is_routed

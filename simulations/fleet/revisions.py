@@ -11,6 +11,7 @@ from policies.errors import BadInput
 from simulations.engine import Engine, ServerModel, layout
 from simulations.fleet.pod import SimulatedPod
 from simulations.fleet.rollout import AttainmentCounts, RevisionStatus, Rollout, SeenNow, Sizes, StrategyRun
+from simulations.fleet.routed_canary import RoutedCanary
 from simulations.fleet.server_model import server_model
 from simulations.lead_time import ContainerStart, Draws, LeadTime
 from simulations.start.staged_pod import Disk, StagedDraws
@@ -87,6 +88,17 @@ class Revisions:
         if self.run is None:
             return True
         return self.run.routes_new() if pod.revision == NEW else self.run.routes_old()
+
+    @property
+    def split_seed(self) -> int | None:
+        """Of the draws that send requests to a revision by weight; None where no strategy does."""
+        rollout = self.scenario.rollout
+        return self.scenario.seed if rollout is not None and isinstance(rollout.strategy, RoutedCanary) else None
+
+    def split(self, engine: Engine) -> None:
+        """Tell the router which share of the requests the new revision gets now."""
+        if self.split_seed is not None and self.run is not None:
+            engine.split(self.model(NEW), self.run.share_of_new)
 
     def start(self, revision: str, number: int, disk: Disk | None) -> ContainerStart:
         """For the n-th pod of the fleet."""

@@ -112,6 +112,10 @@ class RollingUpdateRun:
         """The deadline."""
         return self.progressed_at + self.spec.progress_deadline_seconds if self.phase == PROGRESSING else math.inf
 
+    @property
+    def share_of_new(self) -> float | None:
+        return None
+
     def sizes(self, seen: Seen) -> Sizes:
         surge, unavailable = self.spec.fenceposts(seen.desired)
         sizes = Sizes(seen.old.replicas, seen.new.replicas)

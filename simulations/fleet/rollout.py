@@ -54,6 +54,11 @@ class StrategyRun(Protocol):
         """When it has something to do by itself; inf for never."""
         ...
 
+    @property
+    def share_of_new(self) -> float | None:
+        """Of the requests, that a gateway sends to the new revision; None: to whichever pods get requests, alike."""
+        ...
+
     def sizes(self, seen: Seen) -> Sizes:
         """What the ReplicaSets are to have now; asked again until it does not change."""
         ...

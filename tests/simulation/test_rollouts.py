@@ -214,16 +214,18 @@ LEADTIME = {"profile": PROFILE.name, "tpot_seconds": "0.075"}
 
 
 @cache
-def under_load(name: str, strategy: RollingUpdate | BlueGreen | None) -> Recorder:
-    """30 minutes of 18 requests/s, which take about 4 replicas; after 10 minutes a rollout with loads of 200 s."""
-    rng = np.random.default_rng(7)
-    arrivals = np.cumsum(rng.exponential(1 / 18.0, 40_000))
+def under_load(
+    name: str, strategy: RollingUpdate | BlueGreen | None, *, seed: int = 7, replicas: int = 8, seconds: float = 1_800.0
+) -> Recorder:
+    """18 requests/s, which take about 4 replicas; after 10 minutes a rollout with loads of 200 s."""
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(1 / 18.0, round(22 * seconds)))
     scenario = Scenario(
-        trace=trace_of(arrivals[arrivals < 1_800.0].tolist(), 400, 150, ends_seconds=1_800.0),
+        trace=trace_of(arrivals[arrivals < seconds].tolist(), 400, 150, ends_seconds=seconds),
         profile=PROFILE,
         slo=SLO(ttft_seconds=2.0, tpot_seconds=0.075),
         lead_time=LeadTime(start_median_seconds=20.0, load_median_seconds=200.0, sigma=0.0),
-        initial_replicas=8,
+        initial_replicas=replicas,
         rollout=None if strategy is None else Rollout(at_seconds=600.0, strategy=strategy),
     )
     kept: list[Recorder] = []
@@ -259,6 +261,17 @@ def test_leadtime_never_counts_a_warming_pod_as_capacity(strategy: RollingUpdate
         numbers = moment.decision.numbers
         assert moment.replicas >= numbers["load_replicas"], moment.decision.message
         assert 4.0 <= numbers["capacity_requests_per_second"] <= 5.5, moment.decision.message
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_leadtime_takes_no_serving_pod_while_others_are_replaced(seed: int) -> None:
+    """Its need sinks in the middle of a rollout without surge: with one replica less, one less would serve."""
+    recorder = under_load("leadtime", NO_SURGE, seed=seed, replicas=5, seconds=3_600.0)
+    during = [each for each in recorder.moments if each.second >= 600.0 and each.ready_replicas < each.replicas]
+    assert any(each.decision.numbers["needed_replicas"] < each.replicas for each in during)
+    until = [each.replicas for each in recorder.moments if 600.0 <= each.second <= during[-1].second]
+    assert until == sorted(until)
+    assert recorder.result().summary.slo_attainment >= 0.995
 
 
 def test_without_surge_a_replica_is_missing_for_one_lead_time_after_the_other() -> None:
