@@ -1,7 +1,7 @@
 """A plan's figures as values: rows that were compared, the finalist's check, the months ahead, the next nines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from leadtime.plan.candidates import Candidate, Refused
 from leadtime.plan.request import PlanRequest
 from simulations.planning.growth import Span
+from simulations.planning.held_out import Split
 from simulations.planning.intervals import Interval, largest, method, ratio, spread
 from simulations.planning.node_hours import HOURS_A_MONTH
 from simulations.planning.spot_nodes import SpotShare
@@ -22,6 +23,8 @@ Figures = Mapping[str, Any]
 class Row:
     """A setting of a policy on a candidate. runs: its figures, one a seed. cap: maxReplicas.
 
+    What it attains and costs is of the days or seeds that judge, and which setting is taken is decided on those that
+    were searched; all else is of all runs and days. split: which are which.
     spot: where spot nodes were asked for. note: what to know of it, or empty.
     """
 
@@ -33,16 +36,31 @@ class Row:
     runs: Sequence[Figures]
     spot: SpotShare | None = None
     note: str = ""
+    split: Split = field(default_factory=Split)
 
     @property
     def attainment(self) -> Interval:
-        return ratio(self._days("good"), self._days("requests"))
+        return self._judged("good", "requests")
 
     @property
     def usd_per_month(self) -> Interval:
         """730 hours like those of the demand, spot where it was asked for."""
-        nodes = ratio(self._days("node_hours"), self._days("hours"))
-        return nodes.times(HOURS_A_MONTH * self.usd_per_node_hour)
+        return self._judged("node_hours", "hours").times(HOURS_A_MONTH * self.usd_per_node_hour)
+
+    @property
+    def searched_attainment(self) -> float:
+        """On the days and seeds that the setting was searched on."""
+        return self._searched("good", "requests")
+
+    @property
+    def searched_usd_per_month(self) -> float:
+        return self._searched("node_hours", "hours") * HOURS_A_MONTH * self.usd_per_node_hour
+
+    @property
+    def searched_requests(self) -> float:
+        """That came on the searched days of one seed, mean over the seeds."""
+        requests = self.split.searched(self._days("requests"))
+        return float(requests.sum() / len(requests))
 
     @property
     def usd_per_node_hour(self) -> float:
@@ -83,7 +101,27 @@ class Row:
     @property
     def method(self) -> str:
         """What the intervals of attainment and cost are."""
-        return method(len(self.runs), len(self.runs[0]["days"]["hours"]))
+        runs, days = self.split.judged(self._days("hours")).shape
+        if self._is_lone:
+            return f"{method(len(self.runs), days)}, the one that judges among them"
+        return method(runs, days)
+
+    @property
+    def _is_lone(self) -> bool:
+        """Whether a single run judges, of which no interval could be made."""
+        return len(self.split.judged(self._days("hours"))) == 1 < len(self.runs)
+
+    def _judged(self, part: str, whole: str) -> Interval:
+        parts, wholes = self._days(part), self._days(whole)
+        own = ratio(self.split.judged(parts), self.split.judged(wholes))
+        if not self._is_lone:
+            return own
+        of_all = ratio(parts, wholes)
+        return Interval(value=own.value, low=min(own.low, of_all.low), high=max(own.high, of_all.high))
+
+    def _searched(self, part: str, whole: str) -> float:
+        parts, wholes = (self.split.searched(self._days(name)) for name in (part, whole))
+        return float(parts.sum() / wholes.sum())
 
     def _days(self, name: str) -> Any:
         return np.array([run["days"][name] for run in self.runs])
@@ -104,7 +142,9 @@ class Missed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A setting on the worst hour at both levels. attainment: of the hour. corrected: of all, with the hour's replaced.
+    """A setting on the worst hour at both levels. attainment: of the hour.
+
+    corrected: of all requests of the days that were searched, with the misses of the hour added to theirs.
 
     next_parameters: what was tried next, where it was not enough; None where it was.
     """

@@ -120,7 +120,7 @@ def plan_command(
         return
     if not demand:
         raise BadInput("--demand: was not given; name a recording or a generator, or ask on a page with --serve")
-    request = request_of(**given, profiles=tuple(profile or ()), start=day_of(start))
+    request = request_of(**given, profiles=tuple(profile or ()), start=day_of(start), today=day_of(None))
     check_folder("--out", out)
     with PlanProgress() as progress:
         plan = make_plan(request, out, workers=jobs or available_cores(), on_progress=progress)

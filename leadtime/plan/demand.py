@@ -2,14 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from leadtime.plan.request import PlanRequest
 from policies.errors import BadInput
 from simulations.counts.demand_counts import BIN_SECONDS, Counts, count
 from simulations.demand.text import demand_from
+from simulations.planning.held_out import Split, split
+from simulations.planning.node_hours import sums_by_day, whole_days
 from simulations.trace import Demand, Trace
 
 _SHORTEST_SECONDS = 20 * BIN_SECONDS
@@ -57,6 +61,15 @@ def counted(request: PlanRequest, folder: Path, on_seconds: OnSeconds) -> list[C
             counts.save(path)
         found.append(Counted(seed=seed, path=path, counts=counts))
     return found
+
+
+def split_of(demands: Sequence[Counted]) -> Split:
+    """Which days or seeds judge what was searched on the others."""
+    first = demands[0].counts
+    is_drawn = any(not np.array_equal(each.counts.requests, first.requests) for each in demands[1:])
+    days = min(whole_days(each.counts.bins) for each in demands)
+    requests = [sums_by_day(each.counts.requests)[:days] for each in demands]
+    return split(np.array(requests), is_drawn=is_drawn)
 
 
 def _key(request: PlanRequest, seed: int) -> str:

@@ -1,10 +1,11 @@
 """A plan as JSON, as docs/reference/plan.md describes it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from leadtime.plan.answer import Plan, Row
+from leadtime.plan.judging import judged_on, old_prices
 from leadtime.plan.node_pools import pools
 from leadtime.plan.words import answer, caveats, check_text, hour_text
 from simulations.planning.intervals import Interval
@@ -39,7 +40,7 @@ def document(plan: Plan) -> dict[str, Any]:
             "growth_per_month": request.growth_per_month,
             "start": str(request.start),
         },
-        "answer": dict(answer(plan)),
+        "answer": _joined(answer(plan)),
         "best": _row(plan.best),
         "pools": [asdict(pool) for pool in pools(plan)],
         "quota": {
@@ -92,6 +93,15 @@ def document(plan: Plan) -> dict[str, Any]:
             for each in plan.months
         ],
         "intervals": plan.best.method,
+        "judged": {
+            "on": judged_on(plan),
+            "held_out": plan.best.split.held_out,
+            "days": plan.best.split.days,
+            "searched_days": plan.best.split.searched_days,
+            "seeds": list(request.seeds),
+            "searched_seeds": list(request.seeds[: plan.best.split.searched_runs]),
+        },
+        "old_prices": old_prices(plan, request.today or request.start),
         "timeline": plan.best.runs[0]["timeline"],
         "not_modelled": caveats(plan),
     }
@@ -108,6 +118,8 @@ def _row(row: Row) -> dict[str, Any]:
         "parameters": dict(row.parameters),
         "max_replicas": row.cap,
         "attainment": _interval(row.attainment),
+        "searched_attainment": row.searched_attainment,
+        "searched_usd_per_month": row.searched_usd_per_month,
         "replicas": _interval(row.replicas),
         "peak_replicas": _interval(row.peak_replicas),
         "nodes": _interval(row.nodes),
@@ -119,6 +131,14 @@ def _row(row: Row) -> dict[str, Any]:
         "notes": list(row.candidate.notes),
         "note": row.note,
     }
+
+
+def _joined(facts: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """By question; answers to the same one in a line."""
+    joined: dict[str, str] = {}
+    for question, text in facts:
+        joined[question] = f"{joined[question]}; {text}" if question in joined else text
+    return joined
 
 
 def _interval(each: Interval) -> Mapping[str, float]:

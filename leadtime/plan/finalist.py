@@ -29,7 +29,7 @@ def checked(
     cannot be run.
     """
     by_row = {_key(row): hunt for row, hunt in zip(rows, hunts, strict=True)}
-    ranked = sorted(rows, key=lambda row: row.usd_per_month.value)
+    ranked = sorted(rows, key=lambda row: row.searched_usd_per_month)
     checks: list[Check] = []
     done: set[tuple[str, str]] = set()
     for _ in range(_FINALISTS):
@@ -39,7 +39,7 @@ def checked(
         done.add(_key(row))
         corrected, own = _corrected(row, by_row[_key(row)], request, hour, runs)
         checks += own
-        ranked = sorted([corrected, *ranked[1:]], key=lambda each: each.usd_per_month.value)
+        ranked = sorted([corrected, *ranked[1:]], key=lambda each: each.searched_usd_per_month)
     return ranked, checks
 
 
@@ -71,10 +71,8 @@ def _check(row: Row, hunt: Hunt, request: PlanRequest, hour: Span, runs: Runs) -
     figures = outcome.figures
     if figures is None:
         raise BadInput(f"worst hour: {outcome.error}")
-    run = row.runs[0]
-    total = float(sum(run["days"]["requests"]))
     optimism = max(0.0, figures["count_attainment"] - figures["full_attainment"])
-    hidden = optimism * min(figures["requests"] / total, 1.0)
+    hidden = optimism * min(figures["requests"] / row.searched_requests, 1.0)
     return Check(
         row=row,
         requests=figures["requests"],
@@ -82,7 +80,7 @@ def _check(row: Row, hunt: Hunt, request: PlanRequest, hour: Span, runs: Runs) -
         full_attainment=figures["full_attainment"],
         count_gpu_hours=figures["count_gpu_hours"],
         full_gpu_hours=figures["full_gpu_hours"],
-        corrected=row.attainment.value - hidden,
+        corrected=row.searched_attainment - hidden,
     )
 
 

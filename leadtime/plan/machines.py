@@ -13,7 +13,10 @@ WHERE = "simulations/prices/table.py, or to a file of your own with --prices (do
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """gpu: short name as in profiles' names. usd_per_hour: on demand, of the whole machine; spot: None for no price."""
+    """gpu: short name as in profiles' names. usd_per_hour: on demand, of the whole machine; spot: None for no price.
+
+    as_of, spot_as_of: the days of the two prices, or as much of them as is known.
+    """
 
     name: str
     gpu: str
@@ -23,6 +26,8 @@ class Machine:
     spot_usd_per_hour: float | None
     source: str
     as_of: str
+    spot_source: str = ""
+    spot_as_of: str = ""
 
 
 def known_machines(file: Path | None) -> Mapping[str, MachineType]:
@@ -65,4 +70,6 @@ def _priced(name: str, gpu: str, region: str | None, machines: Mapping[str, Mach
         spot_usd_per_hour=None if spot is None else spot.usd_per_hour,
         source=steady.source,
         as_of=steady.as_of,
+        spot_source="" if spot is None else spot.source,
+        spot_as_of="" if spot is None else spot.as_of,
     )

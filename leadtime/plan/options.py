@@ -43,6 +43,7 @@ def request_of(
     months: int = 6,
     growth_per_month: float = 1.0,
     start: date,
+    today: date | None = None,
     target: str = "Deployment/vllm",
 ) -> PlanRequest:
     """The question. Raises BadInput."""
@@ -73,6 +74,7 @@ def request_of(
         months=months,
         growth_per_month=growth_per_month,
         start=start,
+        today=today,
         target=target,
     )
 

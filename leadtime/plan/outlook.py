@@ -9,7 +9,7 @@ from leadtime.plan.answer import Month, Nine, QuotaAnswer, Row
 from leadtime.plan.knobs import grown
 from leadtime.plan.request import LEVELS, PlanRequest
 from leadtime.plan.runs import Runs
-from leadtime.plan.searches import Hunt, row_of, rows_of, solve, usd_per_month
+from leadtime.plan.searches import Hunt, row_of, rows_of, solve
 from policies.errors import BadInput
 from simulations.planning.growth import after_months, months_until
 from simulations.planning.search import Search
@@ -35,7 +35,7 @@ def months_ahead(row: Row, hunt: Hunt, request: PlanRequest, runs: Runs) -> list
     for each, outcome in zip(hunts, outcomes, strict=True):
         if outcome.figures is None:
             raise BadInput(f"demand times {each.factor:.2f}: {outcome.error}")
-        each.told(row.place, outcome.figures, usd_per_month(request, each, [outcome.figures]))
+        each.told(row.place, outcome.figures, request)
     solve([each for each in hunts if each.search.best is None], request, runs)
     (last,) = rows_of(hunts[-1:], request, runs)
     for month, each in enumerate(hunts, start=1):
@@ -81,8 +81,8 @@ def next_nines(row: Row, hunt: Hunt, request: PlanRequest, runs: Runs) -> list[N
     nearest = max(each.attainment for own in hunts for each in own.search.tried)
     nines = []
     for level in sorted({*LEVELS, request.attainment}):
-        reaching = [each for each in found if each.attainment.value >= level]
-        cheapest = min(reaching, key=lambda each: each.usd_per_month.value, default=None)
+        reaching = [each for each in found if each.searched_attainment >= level]
+        cheapest = min(reaching, key=lambda each: each.searched_usd_per_month, default=None)
         nines.append(Nine(level=level, row=row if level == request.attainment else cheapest, nearest=nearest))
     return nines
 

@@ -52,7 +52,7 @@ def make_plan(request: PlanRequest, folder: Path, *, workers: int, on_progress: 
     found = [(row, hunt) for row, hunt in zip(rows, hunts, strict=True) if row is not None]
     runs.begin("what those that missed would need")
     without = [hunt for row, hunt in zip(rows, hunts, strict=True) if row is None]
-    cheapest = min((row.usd_per_month.value for row, _ in found), default=None)
+    cheapest = min((row.searched_usd_per_month for row, _ in found), default=None)
     missing = [_missing(hunt, request, runs, cheapest) for hunt in without]
     if not found:
         raise refusal([*refused, *(_as_refused(each) for each in missing)])

@@ -35,7 +35,8 @@ class PlanRequest:
     lead_time: of a pod on a new node. quota: GPU's short name -> GPUs; none where nobody knows.
     max_replicas: of every policy; None for twice what the busiest five minutes need.
     seeds: of lead times, noise and what is drawn of the demand; the first is searched with.
-    months, growth_per_month: how far ahead, and the factor from each month to the next. start: the day of the answer.
+    months, growth_per_month: how far ahead, and the factor from each month to the next. start: the day of month 0.
+    today: the day on which it is asked, by which prices are old; None for start.
     target: Kind/name of the workload, for the manifests.
     """
 
@@ -61,6 +62,7 @@ class PlanRequest:
     months: int = 6
     growth_per_month: float = 1.0
     start: date
+    today: date | None = None
     target: str = "Deployment/vllm"
 
     def __post_init__(self) -> None:

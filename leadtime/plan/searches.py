@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from leadtime.plan.answer import Figures, Missed, Row
 from leadtime.plan.knobs import first_place, setting
 from leadtime.plan.request import PlanRequest
@@ -14,7 +12,6 @@ from leadtime.plan.runs import Runs
 from leadtime.plan.world import World
 from policies.errors import BadInput
 from policies.nodepools.spec import PoolSpec, SpotTerms
-from simulations.planning.node_hours import HOURS_A_MONTH
 from simulations.planning.search import Search, Tried
 from simulations.planning.spot_nodes import SpotShare, spot_share
 
@@ -64,10 +61,12 @@ class Hunt:
     def cell(self, place: float, seed: int) -> dict[str, Any]:
         return self.world.day_cell(self.policy, self.parameters(place), cap=self.cap, seed=seed, factor=self.factor)
 
-    def told(self, place: float, figures: Figures, cost: float) -> None:
-        """What became of a run with the first seed."""
+    def told(self, place: float, figures: Figures, request: PlanRequest) -> None:
+        """What became of a run with the first seed: the search sees its searched days only."""
         self.figures[place] = figures
-        self.search = self.search.told(Tried(place=place, attainment=figures["attainment"], cost=cost))
+        row = row_of(request, self, place, [figures])
+        tried = Tried(place=place, attainment=row.searched_attainment, cost=row.searched_usd_per_month)
+        self.search = self.search.told(tried)
 
 
 def solve(hunts: Sequence[Hunt], request: PlanRequest, runs: Runs, *, are_rivals: bool = False) -> None:
@@ -82,11 +81,14 @@ def solve(hunts: Sequence[Hunt], request: PlanRequest, runs: Runs, *, are_rivals
             if outcome.figures is None:
                 hunt.error = outcome.error or "no figures"
                 continue
-            hunt.told(place, outcome.figures, usd_per_month(request, hunt, [outcome.figures]))
+            hunt.told(place, outcome.figures, request)
 
 
 def rows_of(hunts: Sequence[Hunt], request: PlanRequest, runs: Runs, *, are_rivals: bool = False) -> list[Row | None]:
-    """The best of each hunt over all seeds; tightened where the other seeds pull it below the target, None for none."""
+    """The best of each hunt over all seeds, None for none.
+
+    Tightened where the other seeds that are searched with pull it below the target; those that judge have no say.
+    """
     places: dict[int, Row] = {}
     target = {id(hunt): hunt.search.target for hunt in hunts}
     if are_rivals:
@@ -100,7 +102,7 @@ def rows_of(hunts: Sequence[Hunt], request: PlanRequest, runs: Runs, *, are_riva
         open_hunts = [hunt for hunt in hunts if hunt.search.best is not None and id(hunt) not in places]
         for hunt, row in zip(open_hunts, _over_seeds(open_hunts, request, runs), strict=True):
             asked = target[id(hunt)]
-            delivered = row.attainment.value
+            delivered = row.searched_attainment
             if delivered >= asked:
                 places[id(hunt)] = row
             elif attempt + 2 < _ATTEMPTS:
@@ -135,7 +137,7 @@ def row_at(hunt: Hunt, place: float, request: PlanRequest, runs: Runs) -> Row:
     if len(figures) < len(outcomes):
         raise BadInput(f"{hunt.policy}: {next(each.error for each in outcomes if each.error)}")
     if place not in hunt.figures:
-        hunt.told(place, figures[0], usd_per_month(request, hunt, figures[:1]))
+        hunt.told(place, figures[0], request)
     return row_of(request, hunt, place, figures)
 
 
@@ -149,6 +151,7 @@ def row_of(request: PlanRequest, hunt: Hunt, place: float, figures: Sequence[Fig
         parameters=hunt.parameters(place),
         runs=figures,
         spot=spot_of(request, hunt, figures),
+        split=hunt.world.split,
     )
 
 
@@ -193,16 +196,6 @@ def missed(hunt: Hunt, asked: float, cheapest: float | None = None) -> Missed:
             f"{hunt.cap:,} replicas at the peak; try another policy, more --max-replicas or a shorter lead time"
         )
     return Missed(candidate=hunt.world.candidate, policy=hunt.policy, constraint=constraint, text=text)
-
-
-def usd_per_month(request: PlanRequest, hunt: Hunt, figures: Sequence[Figures]) -> float:
-    """Mean over the runs."""
-    candidate = hunt.world.candidate
-    spot = spot_of(request, hunt, figures)
-    if spot is not None:
-        return spot.usd_per_hour * HOURS_A_MONTH
-    mean = float(np.mean([run["nodes"]["mean"] for run in figures]))
-    return mean * candidate.machine.usd_per_hour * HOURS_A_MONTH
 
 
 def spot_of(request: PlanRequest, hunt: Hunt, figures: Sequence[Figures]) -> SpotShare | None:

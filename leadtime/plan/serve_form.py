@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -188,8 +189,11 @@ def values_of(document: Any) -> dict[str, str]:
     return {name: value.strip() for name, value in values.items()}
 
 
-def request_from(values: Mapping[str, str], demand: str) -> PlanRequest:
-    """The question. demand: the text of the chosen source. Raises BadInput, in the words of the command."""
+def request_from(values: Mapping[str, str], demand: str, today: date | None = None) -> PlanRequest:
+    """The question. demand: the text of the chosen source. today: by which prices are old; None for the day of month 0.
+
+    Raises BadInput, in the words of the command.
+    """
     if not demand:
         raise BadInput("--demand: was not given; name a recording, upload one, or type a generator")
     return request_of(
@@ -217,6 +221,7 @@ def request_from(values: Mapping[str, str], demand: str) -> PlanRequest:
         months=_number("months", values["months"], int, "a whole number of months"),
         growth_per_month=_number("growth-per-month", values["growth_per_month"], float, "a factor, such as 1.1"),
         start=day_of(values["start"] or None),
+        today=today,
         target=values["target"],
     )
 

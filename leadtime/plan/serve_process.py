@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from leadtime.plan.files import write_plan
+from leadtime.plan.options import day_of
 from leadtime.plan.plan import make_plan
 from leadtime.plan.runs import OnProgress, Progress
 from leadtime.plan.serve_form import request_from
@@ -77,7 +78,7 @@ def main() -> None:
 
 
 def _plan(question: dict[str, Any]) -> None:
-    request = request_from(question["values"], question["demand"])
+    request = request_from(question["values"], question["demand"], today=day_of(None))
     plan = make_plan(
         request,
         Path(question["folder"]),

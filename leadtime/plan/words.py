@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from leadtime.plan.answer import Check, Plan, Row
+from leadtime.plan.judging import judged_on, lacking, prices_text, searched_and_judged
 from leadtime.plan.node_pools import pools
 from policies.registry import named
 from simulations.counts.demand_counts import BIN_SECONDS
 from simulations.planning.intervals import Interval
 
 _NOT_MODELLED = (
-    "the demand is taken to come again as it was, grown; it was searched and judged on the same days",
     "count level: no single requests, preemptions, prefix caches, crashes or metric faults (docs/frontier.md)",
     "nodes: billed from the ask, kept 10 min after their last pod; no stockout, no other pods on them",
     "spot: the model of policies/nodepools/spot.py at each node count; preemptions are not in the runs",
@@ -20,9 +20,11 @@ _NOT_MODELLED = (
 def caveats(plan: Plan) -> list[str]:
     """What the figures leave out."""
     hours = plan.seconds / 3_600
+    again = f"the demand is taken to come again as it was, grown; {searched_and_judged(plan.best.split)}"
     if hours >= 24:
-        return list(_NOT_MODELLED)
-    return [f"the demand lasts {hours:.1f} h, and a month is 730 hours like these: give whole days", *_NOT_MODELLED]
+        return [again, *_NOT_MODELLED]
+    short = f"the demand lasts {hours:.1f} h, and a month is 730 hours like these: give whole days"
+    return [short, again, *_NOT_MODELLED]
 
 
 def number(interval: Interval, text: str = ",.0f", unit: str = "") -> str:
@@ -71,8 +73,10 @@ def answer(plan: Plan) -> list[tuple[str, str]]:
         facts.append(
             (f"Month {last.month}, {last.day}", f"{last.factor:.2f} times the demand: {peak}, {cost} a month, {kept}")
         )
-    if row.note:
-        facts.append(("But", row.note))
+    facts.append(("Judged on", judged_on(plan)))
+    facts += [("But", but) for but in (row.note, lacking(row, plan.request.attainment)) if but]
+    if old := prices_text(plan):
+        facts.append(("Prices", old))
     facts.append(("Intervals", f"attainment and cost: {row.method}; replicas, nodes, quota: lowest to highest run"))
     return facts
 
@@ -85,7 +89,7 @@ def check_text(each: Check) -> str:
     text = (
         f"{row.candidate.name}, {row.policy} with {knob(row.policy, row.parameters)}: {each.full_attainment:.2%} of "
         f"{each.requests:,} requests in the full simulator, {each.count_attainment:.2%} at count level ({error}); "
-        f"with that hour's misses added where there are more, {each.corrected:.2%} of all"
+        f"with that hour's misses added where there are more, {each.corrected:.2%} of {_all_of(row)}"
     )
     if each.next_parameters is None:
         return text
@@ -97,6 +101,10 @@ def hour_text(plan: Plan) -> str:
     begin = plan.hour.first * BIN_SECONDS / 3_600
     factor = plan.request.peak_factor
     return f"from hour {begin:.2f} of the demand" + (f", taken {factor:g} times as busy" if factor != 1 else "")
+
+
+def _all_of(row: Row) -> str:
+    return "all" if row.split.held_out == "nothing" else f"what was searched ({row.split.held_out})"
 
 
 def _peak(row: Row) -> str:

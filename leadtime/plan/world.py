@@ -6,24 +6,29 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from leadtime.plan.candidates import Candidate
-from leadtime.plan.demand import Counted
+from leadtime.plan.demand import Counted, split_of
 from leadtime.plan.knobs import grown, units
 from leadtime.plan.request import PlanRequest
 from simulations.counts.capacity import peak_replicas
 from simulations.planning.growth import Span, scaled
+from simulations.planning.held_out import Split
 
 _MOST_TIMES_PEAK = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A candidate's part of all cells. scales: units of its policies' settings. curve: how its replicas serve."""
+    """A candidate's part of all cells. scales: units of its policies' settings. curve: how its replicas serve.
+
+    split: on which days or seeds settings are searched, and on which they are judged.
+    """
 
     candidate: Candidate
     peak_need: float
     scales: Mapping[str, float]
     common: Mapping[str, Any]
     counts: Mapping[int, str]
+    split: Split = field(default_factory=Split)
     curve: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,4 +101,5 @@ def world_of(request: PlanRequest, candidate: Candidate, demands: list[Counted],
             "code": code,
         },
         counts={each.seed: str(each.path) for each in demands},
+        split=split_of(demands),
     )

@@ -53,19 +53,26 @@ def nodes_over_time(run: CountRun, gpus_per_replica: int, replicas_per_node: int
 
 def by_day(run: CountRun, nodes: I8) -> Days:
     """Sums of each day."""
-    bins = len(nodes)
-    whole = bins // _DAY_BINS
-    edges = [0, bins] if whole == 0 else [day * _DAY_BINS for day in range(whole + 1)]
-
-    def sums(values: NDArray[Any]) -> F8:
-        return np.array([float(values[low:high].sum()) for low, high in itertools.pairwise(edges)])
-
     return Days(
-        hours=np.diff(edges) * BIN_SECONDS / 3_600.0,
-        requests=sums(run.requests),
-        good=sums(run.good),
-        node_hours=sums(nodes) * BIN_SECONDS / 3_600.0,
+        hours=np.diff(_edges(len(nodes))) * BIN_SECONDS / 3_600.0,
+        requests=sums_by_day(run.requests),
+        good=sums_by_day(run.good),
+        node_hours=sums_by_day(nodes) * BIN_SECONDS / 3_600.0,
     )
+
+
+def sums_by_day(values: NDArray[Any]) -> F8:
+    """values: shape (bins,). What is left after the last whole day is left out, where there is one; shape (days,)."""
+    return np.array([float(values[low:high].sum()) for low, high in itertools.pairwise(_edges(len(values)))])
+
+
+def whole_days(bins: int) -> int:
+    """Days that are told apart; a demand shorter than a day is one."""
+    return max(1, bins // _DAY_BINS)
+
+
+def _edges(bins: int) -> list[int]:
+    return [0, bins] if bins < _DAY_BINS else [day * _DAY_BINS for day in range(whole_days(bins) + 1)]
 
 
 def share_of_time(nodes: I8) -> dict[int, float]:

@@ -3,7 +3,9 @@
 Google, us-central1: list prices as the Cloud Billing Catalog had them on 2025-03-06, in pricing.yml of
 github.com/Cyclenerd/google-cloud-pricing-cost-calculator at commit 0166a59ebba7. On-demand prices of the catalogue
 change seldom: g2-standard-4, a2-highgpu-1g, a2-ultragpu-1g and a3-highgpu-8g were published unchanged in 2026. Spot
-prices change up to once a day (cloud.google.com/spot-vms/pricing), so give your own for a budget.
+prices change up to once a day (cloud.google.com/spot-vms/pricing), so give your own for a budget. Those of the H100
+are of 2026-09-26, in prices/gpu_hourly.yaml of github.com/tgarg01/silybench-data at commit 9c6715ca0191; of the other
+GPUs no newer price with a date was found (copies without one: github.com/skypilot-org/skypilot-catalog).
 A machine is billed by GPU, vCPU, memory and bundled SSD; so a machine with twice of each costs twice as much, and the
 prices of 4 and 8 GPUs are multiples of the catalogue's for 1 or 2 where it was not read for them.
 vCPUs, memory and SSD: Compute Engine documentation, "Accelerator-optimized machine family"; EC2, "Amazon EC2 G6e".
@@ -34,6 +36,13 @@ _A100_40_NOTE = (
     "in a later copy."
 )
 _H100_NOTE = "The machine of 8 GPUs is published at 88.49 in 2026 as well; those of fewer are its parts."
+_H100_SPOT = "Cloud Billing Catalog, in tgarg01/silybench-data prices/gpu_hourly.yaml at 9c6715ca0191"
+_H100_SPOT_DATE = "2026-09-26"
+_H100_SPOT_NOTE = (
+    "6.571 of GPU, vCPUs and memory of a3-highgpu-1g, and its SSD of 750 GiB at the on-demand price (0.082: 11.06125 "
+    "less 10.9791, the same without SSD that day), as nobody states that of spot: at most 1 % too dear. Machines of "
+    "more GPUs are multiples. It was 4.42 on 2025-03-06."
+)
 _T4_NOTE = (
     "n1-standard-4 at 0.19 (spot 0.04) and a T4 at 0.35 (spot 0.11). The file has no date; it lists machines of 2025. "
     "A later copy of the spot price has 0.28."
@@ -53,9 +62,10 @@ def _google(
     ssd_gib: int = 0,
     source: str = _CATALOGUE,
     as_of: str = _CATALOGUE_DATE,
+    spot: Price | None = None,
 ) -> MachineType:
-    """usd: on demand and spot, an hour."""
-    on_demand, spot = (Price(usd_per_hour=each, source=source, as_of=as_of, note=note) for each in usd)
+    """usd: on demand and spot, an hour. spot: in place of the second, where it has a source of its own."""
+    on_demand, same = (Price(usd_per_hour=each, source=source, as_of=as_of, note=note) for each in usd)
     return MachineType(
         name=name,
         gpus=gpus,
@@ -63,7 +73,16 @@ def _google(
         vcpus=vcpus,
         memory_bytes=memory_gib * _GIB,
         local_ssd_bytes=ssd_gib * _GIB,
-        prices={"us-central1": RegionPrice(on_demand=on_demand, spot=spot)},
+        prices={"us-central1": RegionPrice(on_demand=on_demand, spot=spot or same)},
+    )
+
+
+def _a3_high(gpus: int) -> MachineType:
+    """A part of a3-highgpu-8g."""
+    spot = Price(usd_per_hour=gpus * 6.65315, source=_H100_SPOT, as_of=_H100_SPOT_DATE, note=_H100_SPOT_NOTE)
+    usd = (gpus * 11.06125, spot.usd_per_hour)
+    return _google(
+        f"a3-highgpu-{gpus}g", _H100, gpus, 26 * gpus, 234 * gpus, usd, note=_H100_NOTE, ssd_gib=750 * gpus, spot=spot
     )
 
 
@@ -108,10 +127,7 @@ MACHINES: dict[str, MachineType] = {
         _google("a2-ultragpu-2g", _A100_80, 2, 24, 340, (10.137596, 4.054937), note=_A100_80_NOTE, ssd_gib=750),
         _google("a2-ultragpu-4g", _A100_80, 4, 48, 680, (20.275192, 8.109873), note=_A100_80_NOTE, ssd_gib=1_500),
         _google("a2-ultragpu-8g", _A100_80, 8, 96, 1_360, (40.550383, 16.219747), note=_A100_80_NOTE, ssd_gib=3_000),
-        _google("a3-highgpu-1g", _H100, 1, 26, 234, (11.06125, 4.424469), note=_H100_NOTE, ssd_gib=750),
-        _google("a3-highgpu-2g", _H100, 2, 52, 468, (22.1225, 8.848937), note=_H100_NOTE, ssd_gib=1_500),
-        _google("a3-highgpu-4g", _H100, 4, 104, 936, (44.245, 17.697875), note=_H100_NOTE, ssd_gib=3_000),
-        _google("a3-highgpu-8g", _H100, 8, 208, 1_872, (88.49, 35.39575), note=_H100_NOTE, ssd_gib=6_000),
+        *(_a3_high(gpus) for gpus in (1, 2, 4, 8)),
         _aws("g6e.xlarge", 1, 4, 32, 1.861),
         _aws("g6e.2xlarge", 1, 8, 64, 2.24208),
         _aws("g6e.4xlarge", 1, 16, 128, 3.00424),

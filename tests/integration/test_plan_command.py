@@ -61,27 +61,32 @@ def test_the_answer_attains_what_was_asked_for_the_least_of_what_was_compared(an
     found = figures(out)
     best, compared = found["best"], found["compared"]
     assert {row["policy"] for row in compared} == {"leadtime", "hpa-total-demand", "static"}
-    assert all(row["attainment"]["value"] >= 0.95 for row in compared)
-    assert best["usd_per_month"]["value"] == min(row["usd_per_month"]["value"] for row in compared)
+    assert all(row["searched_attainment"] >= 0.95 for row in compared)
+    assert best["searched_usd_per_month"] == min(row["searched_usd_per_month"] for row in compared)
     assert best["machine"]["name"] == "g2-standard-4"
     for row in compared:
         for name in ("attainment", "replicas", "peak_replicas", "usd_per_month"):
             assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
     assert "Replicas at the peak" in text
     assert "lowest to highest of 2 runs" in found["intervals"]
+    assert (found["judged"]["held_out"], found["judged"]["searched_seeds"]) == ("nothing", [1, 2]), "its seed is given"
+    assert found["judged"]["on"].startswith("the same demand that the setting was searched on, with its luck; ")
 
 
 def test_costs_are_nodes_times_price_whichever_way_they_are_added(answered: tuple[Path, str]) -> None:
-    """A second calculation, from the mean number of nodes: without spot a month is 730 h x nodes x price."""
+    """A second calculation, from the mean number of nodes: without spot a month is 730 h x nodes x price.
+
+    The nodes of the seed that judges are among those of the interval.
+    """
     out, _ = answered
     plain = figures(out)
     spot = {row["policy"]: row["spot_share"] for row in plain["compared"]}
     for row in plain["compared"]:
-        steady = 730 * row["nodes"]["value"] * row["machine"]["usd_per_hour"]
+        low, high = (730 * row["nodes"][end] * row["machine"]["usd_per_hour"] for end in ("low", "high"))
         if spot[row["policy"]] == 0:
-            assert row["usd_per_month"]["value"] == pytest.approx(steady, rel=1e-6)
+            assert low * (1 - 1e-9) <= row["usd_per_month"]["value"] <= high * (1 + 1e-9)
         else:
-            assert row["usd_per_month"]["value"] < steady
+            assert row["usd_per_month"]["value"] < high
 
 
 def test_the_worst_hour_was_run_in_the_full_simulator(answered: tuple[Path, str]) -> None:
@@ -171,6 +176,31 @@ def test_a_setting_that_fails_in_the_full_simulator_is_replaced_by_the_next(
     assert first["next_parameters"] == second["parameters"] == seen[1]
     assert float(second["parameters"]["target_requests"]) < float(first["parameters"]["target_requests"])
     assert figures(tmp_path)["best"]["parameters"] == second["parameters"], "and it is what is planned with"
+
+
+def test_of_two_days_the_second_judges_what_was_searched_on_the_first(tmp_path: Path) -> None:
+    """A second calculation, from the kept runs: attainment and cost are those of the second day."""
+    demand = "diurnal:rate=0.4,minutes=2880,peak_hour=15,seed=4,prompt_tokens=300,output_tokens=120,output_cv=1"
+    text = plan(
+        tmp_path,
+        *(*QUESTION, "--demand", demand, "--policies", "hpa-total-demand,static"),
+        *("--seeds", "1", "--months", "0"),
+    )
+    found = figures(tmp_path)
+    best = found["best"]
+    assert (found["judged"]["held_out"], found["judged"]["days"], found["judged"]["searched_days"]) == ("days", 2, 1)
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "cells").glob("*.json")]
+    (days,) = (
+        cell["figures"]["days"]
+        for cell in kept
+        if cell["content"]["kind"] == "day"
+        and (cell["content"]["policy"], cell["content"]["parameters"]) == (best["policy"], best["parameters"])
+    )
+    assert best["searched_attainment"] == days["good"][0] / days["requests"][0] >= 0.95
+    assert best["attainment"]["value"] == days["good"][1] / days["requests"][1]
+    per_month = 730 * days["node_hours"][1] / 24 * best["machine"]["usd_per_hour"]
+    assert best["usd_per_month"]["value"] == pytest.approx(per_month, rel=1e-9)
+    assert "day 2, on which no setting was searched; on day 1, where it was," in " ".join(text.split())
 
 
 @needs_chromium

@@ -153,11 +153,19 @@ def test_spot_discounts_are_those_of_the_machines() -> None:
     t4 = discounts.pop("n1-standard-4-t4")
     catalogue = google["g2-standard-4"].on_demand
     assert all(google[name].on_demand.source == catalogue.source for name in discounts)
+    a3 = {name: discounts.pop(name) for name in list(discounts) if name.startswith("a3-")}
+    own = google["a3-highgpu-1g"].spot
+    assert own is not None
+    assert list(a3.values()) == pytest.approx([a3["a3-highgpu-1g"]] * 4), "all are parts of one machine"
     says(
         f"| {100 * min(discounts.values()):.1f} to {100 * max(discounts.values()):.1f} % off, G2, A2 and A3 machines | "
-        f"the catalogue of {catalogue.as_of}: taken |",
+        f"the catalogue of {catalogue.as_of}: taken for G2 and A2 |",
         f"| {100 * t4:.1f} % off, `n1-standard-4` with a T4 |",
-        f"| {100 * (1 - 6.571 / 10.9791):.1f} % off, `a3-highgpu-1g` without SSD: 6.571 of 10.9791 |",
+        f"| {100 * (1 - 6.571 / 10.9791):.1f} % off, `a3-highgpu-1g` without SSD: 6.571 of 10.9791 | silybench-data at "
+        f"9c6715ca0191, {own.as_of}: taken for A3 |",
+        f"({own.usd_per_hour:.4f} for `a3-highgpu-1g`, {100 * a3['a3-highgpu-1g']:.1f} % off)",
+        f"| {100 * (1 - 0.44371 / 0.73948):.1f} % off vCPUs and memory of `a2-highgpu-1g`, 0.44371 of 0.73948; "
+        f"{100 * (1 - 0.36975 / 0.73948):.1f} % in another copy |",
         f"| {100 * (1 - 6.2607 / 10.4365):.1f} % off, a3-ultragpu-8g (H200), a GPU: 6.2607 of 10.4365 |",
     )
 

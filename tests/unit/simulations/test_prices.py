@@ -1,6 +1,7 @@
 """The price table, the user's prices in a file, and what is said where one is missing."""
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from simulations.cluster.machine_pool import machine_pool
 from simulations.cluster.resources import GIB, gke_allocatable
 from simulations.cluster.spot import Spot
 from simulations.cluster.usage import cost_usd
-from simulations.prices import MACHINES, machine_price, machine_type, machines_with, read_prices
+from simulations.prices import MACHINES, OLD_DAYS, age_days, machine_price, machine_type, machines_with, read_prices
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference" / "cluster.md"
 
@@ -34,10 +35,12 @@ def test_every_price_has_a_source_and_a_date(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, machine in MACHINES.items() if "us-central1" in machine.prices])
 def test_spot_saves_what_google_says(name: str) -> None:
-    """ "Spot VMs pricing": 60 to 91 % off the on-demand price."""
-    discount = MACHINES[name].prices["us-central1"].spot_discount
-    assert discount is not None
-    assert 0.60 <= round(discount, 2) <= 0.91
+    """ "Spot VMs pricing", copies of 2025: 60 to 91 % off the on-demand price; of 2026 "up to 91 %", and 40 % seen."""
+    price = MACHINES[name].prices["us-central1"]
+    assert price.spot is not None
+    assert price.spot_discount is not None
+    least = 0.60 if price.spot.as_of < "2026" else 0.39
+    assert least <= round(price.spot_discount, 2) <= 0.91
 
 
 @pytest.mark.parametrize("family", ["a2-highgpu", "a2-ultragpu", "a3-highgpu"])
@@ -77,10 +80,13 @@ def test_the_documentation_shows_the_table() -> None:
         for region, price in machine.prices.items():
             spot = "-" if price.spot is None else f"{price.spot.usd_per_hour:.4f}"
             ssd = "-" if not machine.local_ssd_bytes else f"{machine.local_ssd_bytes // GIB:,}"
+            as_of = price.on_demand.as_of
+            if price.spot is not None and price.spot.as_of != as_of:
+                as_of += f", spot {price.spot.as_of}"
             row = (
                 f"| `{machine.name}` | {machine.gpus} x {machine.gpu} | {machine.vcpus} | "
                 f"{machine.memory_bytes // GIB:,} | {ssd} | {region} | {price.on_demand.usd_per_hour:.4f} | {spot} | "
-                f"{price.on_demand.as_of} |"
+                f"{as_of} |"
             )
             assert row in text, row
 
@@ -100,6 +106,36 @@ def test_a_pool_of_a_machine_has_its_gpus_its_allocatable_and_its_price() -> Non
     cluster.place_running("a", gpus=2, pool="l4-spot")
     cluster.advance(7_200.0)
     assert cost_usd(cluster, 7_200.0, price_per_gpu_hour=99.0) == pytest.approx(2 * 0.787192)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "days"),
+    [
+        pytest.param("2026-05-26", 180, id="180-days-are-not-old-yet"),
+        pytest.param("2026-05-25", 181, id="a-day-more"),
+        pytest.param("2025-03-06", 626, id="the-catalogue"),
+        pytest.param("2026-02", 267, id="of-a-month-its-last-day"),
+        pytest.param("2025", 326, id="of-a-year-its-last-day"),
+        pytest.param("2027-01-01", 0, id="a-price-to-come"),
+    ],
+)
+def test_age(as_of: str, days: int) -> None:
+    assert age_days(as_of, date(2026, 11, 22)) == days
+    assert OLD_DAYS == 180
+
+
+@pytest.mark.parametrize("as_of", ["", "yesterday", "2026-13", "2026-02-30"])
+def test_a_day_that_is_none_is_refused(as_of: str) -> None:
+    with pytest.raises(BadInput, match=f"as_of: was '{as_of}', must be YYYY-MM-DD, YYYY-MM or YYYY"):
+        age_days(as_of, date(2026, 11, 22))
+
+
+def test_the_spot_price_of_the_h100_is_its_parts_of_2026() -> None:
+    """GPU, vCPUs and memory at 6.571; the SSD is what the whole machine costs on demand beyond 10.9791."""
+    price = MACHINES["a3-highgpu-1g"].prices["us-central1"]
+    assert price.spot is not None
+    assert price.spot.usd_per_hour == pytest.approx(6.571 + price.on_demand.usd_per_hour - 10.9791, abs=1e-9)
+    assert (price.on_demand.as_of, price.spot.as_of) == ("2025-03-06", "2026-09-26")
 
 
 def write(folder: Path, text: str) -> Path:
