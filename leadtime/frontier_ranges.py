@@ -79,7 +79,7 @@ RANGES: dict[str, tuple[Range, ...]] = {
     "hpa-total-demand": (_log("target_requests", 0.2, 1.2, "batch"), *_HPA),
     "hpa-queue": (_log("target_requests", 0.02, 10.0), *_HPA),
     "hpa-batch-size": (_log("target_requests", 0.2, 1.2, "batch"), *_HPA),
-    "hpa-duty-cycle": (_even("target_percent", 30, 98), *_HPA),
+    "hpa-duty-cycle": (_even("target_percent", 30, 90), *_HPA),
     "hpa-cpu": (_whole("target_percent", 30, 98), *_HPA),
     "llmd-queue": (*_LLMD, _DOWN, _whole("scale_up_window_seconds", 0, 300)),
     "llmd-queue-guard": (*_LLMD, _DOWN),

@@ -20,7 +20,7 @@ from policies.policy import Policy
 from policies.predictive.behavior import apply_behavior
 from policies.predictive.decide import adopt as adopt_predictive
 from policies.predictive.decide import learn as learn_predictive
-from policies.predictive.decide import queries
+from policies.predictive.decide import queries, spared
 from policies.predictive.need import NOT_KNOWN, Need, is_current, recommend
 from policies.predictive.sizing import LEARN_PERIOD_SECONDS
 from policies.predictive.state import PredictiveState
@@ -78,7 +78,7 @@ def decide(spec: CombinedSpec, state: CombinedState, snapshot: Snapshot, now_ns:
         min_replicas=spec.predictive.min_replicas,
         max_replicas=spec.predictive.max_replicas,
         current_replicas=snapshot.replicas,
-        wanted_replicas=asked[0].replicas,
+        wanted_replicas=spared(spec.predictive, predictive, snapshot, asked[0].replicas, now_ns),
         now_ns=now_ns,
         controller=spec.controller,
     )

@@ -168,6 +168,7 @@ def _demands(samples: Samples) -> Iterator[tuple[Demand, DemandState]]:
                 at_ns=at_ns,
                 requests_per_second=rate,
                 started_per_second=rate,
+                tokens_per_second=0.0,
                 backlog=0.0,
                 running=0.0,
                 prompt_tokens=prompt_mean,

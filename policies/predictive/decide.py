@@ -57,7 +57,7 @@ def decide(
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,
         current_replicas=snapshot.replicas,
-        wanted_replicas=snapshot.replicas if need is None else need.replicas,
+        wanted_replicas=snapshot.replicas if need is None else spared(spec, state, snapshot, need.replicas, now_ns),
         now_ns=now_ns,
     )
     kept = desired == snapshot.replicas
@@ -71,9 +71,15 @@ def decide(
     return decision, replace(state, scaling=scaling)
 
 
+def spared(spec: PredictiveSpec, state: PredictiveState, snapshot: Snapshot, wanted_replicas: int, now_ns: int) -> int:
+    """What to ask for where so many would do: no less while pods that served are being replaced (replacements.py)."""
+    seconds = lead_seconds(spec, state)
+    return state.replacements.spared(wanted_replicas, snapshot, lead_seconds=seconds, now_ns=now_ns)
+
+
 def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> PredictiveState:  # noqa: ARG001 - as Learn
     """Fit the sizing to the load that was seen, when it is due; seconds of work, apart from any decision."""
-    if state.last is None or (within := within_slo(spec, state.misses, state.last)) is None:
+    if state.last is None or (within := within_slo(spec, state.misses, state.last, state.work.value)) is None:
         return state
     aim = within.aim(spec.attainment)
     floor_load = within.load_for(aim)

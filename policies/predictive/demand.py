@@ -31,7 +31,7 @@ class DemandState:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     """One new sample. requests_per_second: arrivals since the scrape before; started_per_second: of those that left a
-    server's queue. backlog, running: requests waiting and in a batch now.
+    server's queue. tokens_per_second: generated since then. backlog, running: requests waiting and in a batch now.
 
     prompt_tokens, output_tokens: means per request; None until enough is known.
     """
@@ -39,6 +39,7 @@ class Demand:
     at_ns: int
     requests_per_second: float
     started_per_second: float
+    tokens_per_second: float
     backlog: float
     running: float
     prompt_tokens: float | None
@@ -48,13 +49,16 @@ class Demand:
 def estimate(state: DemandState, snapshot: Snapshot) -> tuple[Demand | None, DemandState]:
     """The demand since the last scrape that this function saw; None when there is nothing new or complete.
 
-    A ready pod without a sample makes the scrape incomplete: it is skipped whole, and the next complete one
-    covers the gap. A counter that went backwards belongs to a restarted server and counts from zero.
+    A pod that was ready at the scrape and has no sample makes it incomplete: it is skipped whole, and the next complete
+    one covers the gap. A counter that went backwards belongs to a restarted server and counts from zero.
     """
     now = read_counters(snapshot)
-    if now is None or not {pod.name for pod in snapshot.pods if pod.is_ready} <= now.keys():
+    if not now:
         return None, state
     at_ns = max(counters.at_ns for counters in now.values())
+    ready = {pod.name for pod in snapshot.pods if pod.is_ready and (pod.ready_transition_ns or 0) <= at_ns}
+    if not ready <= now.keys():
+        return None, state
     if state.at_ns is not None and at_ns <= state.at_ns:
         return None, state
     if state.at_ns is None:
@@ -76,6 +80,7 @@ def estimate(state: DemandState, snapshot: Snapshot) -> tuple[Demand | None, Dem
         at_ns=at_ns,
         requests_per_second=grown.arrived / seconds,
         started_per_second=grown.started / seconds,
+        tokens_per_second=grown.generation_tokens / seconds,
         backlog=sum(counters.waiting for counters in now.values()),
         running=sum(counters.running for counters in now.values()),
         prompt_tokens=state.prompt_tokens / state.started if known else None,

@@ -1,9 +1,10 @@
 """What the rule has learned and cannot learn again at once from past demand: for a caller that keeps it over a restart.
 
-A search for weights takes seconds a workload, the margin and which requests miss take days of service.
+A search for weights takes seconds a workload, the margin and which requests miss take days of service, the work that
+requests are takes hours.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from policies.predictive.load_traits import TRAITS
 from policies.predictive.margin import Margin
@@ -11,6 +12,7 @@ from policies.predictive.miss_model import MissModel
 from policies.predictive.sizing import Sizing
 from policies.predictive.spec import PredictiveSpec
 from policies.predictive.state import PredictiveState
+from policies.predictive.work_factor import WorkFactor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +43,16 @@ class Learned:
     sizing: Sizing
     margin: Margin
     misses: MissModel
+    work: WorkFactor = field(default_factory=WorkFactor)
 
 
 def learned_of(spec: PredictiveSpec, state: PredictiveState) -> Learned | None:
     """None while the prior decides."""
     if state.sizing is None:
         return None
-    return Learned(under=LearnedFor.of(spec), sizing=state.sizing, margin=state.margin, misses=state.misses)
+    return Learned(
+        under=LearnedFor.of(spec), sizing=state.sizing, margin=state.margin, misses=state.misses, work=state.work
+    )
 
 
 def with_learned(spec: PredictiveSpec, state: PredictiveState, learned: Learned) -> PredictiveState:
@@ -56,4 +61,4 @@ def with_learned(spec: PredictiveSpec, state: PredictiveState, learned: Learned)
         return state
     if len(learned.sizing.weights) != len(TRAITS) or not learned.misses.is_whole:
         return state
-    return replace(state, sizing=learned.sizing, margin=learned.margin, misses=learned.misses)
+    return replace(state, sizing=learned.sizing, margin=learned.margin, misses=learned.misses, work=learned.work)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,8 @@ def recommend(
     The state's `scaling` is not touched: bounds, windows and policies are the caller's.
     """
     state = observe(spec, state, snapshot)
+    seen = state.replacements.seen(snapshot, lead_seconds=lead_seconds(spec, state), now_ns=now_ns)
+    state = replace(state, replacements=seen)
     return _need(spec, state, now_ns), state
 
 
@@ -53,7 +55,7 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
     last = state.last
     if last is None or not is_current(state, now_ns):
         return None
-    within = within_slo(spec, state.misses, last)
+    within = within_slo(spec, state.misses, last, state.work.value)
     lead_time_seconds = lead_seconds(spec, state)
     traits = traits_at(state.load, lead_time_seconds)
     if within is None or traits is None:
@@ -77,6 +79,7 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
         "load_replicas": level / floor_load,
         "ahead_replicas": ahead,
         "margin": state.margin.factor,
+        "work_factor": state.work.value,
         "unavoidable_misses": 1.0 - float(within.shares[0]),
         "aimed_attainment": aim,
         f"from_{TRAITS[largest]}_replicas": float(sizing.weights[largest] * traits[largest]),

@@ -27,7 +27,7 @@ def sustained(spec: PredictiveSpec, sample: Demand) -> float | None:
     return rate if rate > 0 else None
 
 
-def within_slo(spec: PredictiveSpec, misses: MissModel, sample: Demand) -> WithinSLO | None:
+def within_slo(spec: PredictiveSpec, misses: MissModel, sample: Demand, work_factor: float) -> WithinSLO | None:
     """What a replica delivers by its load; None while the requests' sizes are unknown."""
     if sustained(spec, sample) is None:
         return None
@@ -39,13 +39,19 @@ def within_slo(spec: PredictiveSpec, misses: MissModel, sample: Demand) -> Withi
         output_tokens=sample.output_tokens,
         tpot_seconds=spec.tpot_seconds,
         misses=misses,
+        work_factor=work_factor,
     )
 
 
-def log_room(spec: PredictiveSpec, sample: Demand, ready_replicas: int) -> float:
-    """ln(TPOT target / mean step) with the batch of now."""
+def step_per_request(spec: PredictiveSpec, sample: Demand) -> float:
+    """Seconds that a request in the batch adds to a step, by the profile; their sizes must be known."""
     assert sample.prompt_tokens is not None
     assert sample.output_tokens is not None
-    each = seconds_per_request(spec.profile, sample.prompt_tokens, sample.output_tokens)
+    return seconds_per_request(spec.profile, sample.prompt_tokens, sample.output_tokens)
+
+
+def log_room(spec: PredictiveSpec, sample: Demand, ready_replicas: int, work_factor: float) -> float:
+    """ln(TPOT target / mean step) with the batch of now."""
+    each = work_factor * step_per_request(spec, sample)
     step = spec.profile.base_seconds + each * sample.running / ready_replicas
     return math.log(spec.tpot_seconds / step)

@@ -97,26 +97,21 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
     what is asked, as on a first day of steep ramps, twice as many misses are allowed, and so on.
     """
     loads = history.loads()
-    recordings = [recorded(loads, rules, judged) for judged in _spans(len(loads))]
+    recording = recorded(loads, rules, _judged(len(loads)))
     for misses in _ALLOWED:
         asked = 1.0 - misses * (1.0 - attainment)
-        for recording in recordings:
-            best = _searched(sizing, recording, asked)
-            if best is not None:
-                return _mixed(recording, best, asked, history.end)
-    return replace(sizing, bins=len(recordings[-1].loads), end=history.end)
+        best = _searched(sizing, recording, asked)
+        if best is not None:
+            return _mixed(recording, best, asked, history.end)
+    return replace(sizing, bins=len(recording.loads), end=history.end)
 
 
-def _spans(bins: int) -> list[int]:
-    """Bins to be judged, the last ones of so many; the next where the first ones teach nothing.
+def _judged(bins: int) -> int:
+    """Bins to be judged, the last ones of so many.
 
-    The first day of all has no yesterday: what leans on it fails there, so with three days it is left out at once.
+    The first day of all has no yesterday, and what leans on it fails there: from two days on it is left out.
     """
-    week = _FITTED_DAYS * BINS_PER_DAY
-    if bins < 2 * BINS_PER_DAY or bins >= week + BINS_PER_DAY:
-        return [min(bins, week)]
-    later = bins - BINS_PER_DAY
-    return [bins, later] if bins < 3 * BINS_PER_DAY else [later]
+    return min(bins if bins < 2 * BINS_PER_DAY else bins - BINS_PER_DAY, _FITTED_DAYS * BINS_PER_DAY)
 
 
 def _searched(sizing: Sizing, recording: Recording, asked: float) -> Fitted | None:

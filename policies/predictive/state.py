@@ -12,10 +12,12 @@ from policies.predictive.miss_model import MissModel
 from policies.predictive.missed import missed_shares
 from policies.predictive.observed_load import ObservedLoad, usual_level
 from policies.predictive.observed_load import observe as observe_load
-from policies.predictive.replica_capacity import log_room, sustained, within_slo
+from policies.predictive.replacements import Replacements
+from policies.predictive.replica_capacity import log_room, step_per_request, sustained, within_slo
 from policies.predictive.settled import Settled
 from policies.predictive.sizing import Sizing
 from policies.predictive.spec import PredictiveSpec
+from policies.predictive.work_factor import WorkFactor
 from policies.snapshot import NS_PER_SECOND, Snapshot
 
 _LONG_REQUEST = 2.0
@@ -35,8 +37,10 @@ class PredictiveState:
     sizing: Sizing | None = None
     margin: Margin = field(default_factory=Margin)
     misses: MissModel = field(default_factory=MissModel)
+    work: WorkFactor = field(default_factory=WorkFactor)
     settled: Settled = field(default_factory=Settled)
     jump: Jump = field(default_factory=Jump)
+    replacements: Replacements = field(default_factory=Replacements)
     lead_times: LeadTimes = field(default_factory=LeadTimes)
     lead_time_seconds: float | None = None
     scaling: HPAState = field(default_factory=HPAState)
@@ -79,20 +83,32 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
         return state
     seconds = (sample.at_ns - before.at_ns) / NS_PER_SECOND
     requests = sample.requests_per_second * seconds
-    room = log_room(spec, sample, max(snapshot.ready_replicas, 1))
+    ready = max(snapshot.ready_replicas, 1)
+    assert sample.output_tokens is not None, "sustained says that it is known"
+    longest = _LONG_REQUEST * sample.output_tokens * spec.tpot_seconds
+    is_settled = settled.is_settled(sample.at_ns, request_seconds=longest)
+    work = state.work
+    if is_settled:
+        work = work.after(
+            running=(before.running + sample.running) / 2.0,
+            tokens_per_second=sample.tokens_per_second,
+            replicas=ready,
+            base_seconds=spec.profile.base_seconds,
+            seconds_per_request=step_per_request(spec, sample),
+            seconds=seconds,
+        )
+    room = log_room(spec, sample, ready, work.value)
     ttft_missed, tpot_missed = missed_shares(snapshot, spec.ttft_seconds, spec.tpot_seconds)
     misses = state.misses
     if tpot_missed is not None:
-        assert sample.output_tokens is not None, "sustained says that it is known"
-        longest = _LONG_REQUEST * sample.output_tokens * spec.tpot_seconds
-        if settled.is_settled(sample.at_ns, request_seconds=longest):
+        if is_settled:
             share = min(1.0, tpot_missed + (ttft_missed or 0.0))
             misses = misses.seen(log_room=room, requests=requests, missed_share=share, seconds=seconds)
     else:
         tpot_missed = float(misses.missed_at(room))
     if ttft_missed is None:
         ttft_missed = float(sample.backlog / max(sample.started_per_second, 1e-9) > spec.ttft_seconds)
-    within = within_slo(spec, misses, sample)
+    within = within_slo(spec, misses, sample, work.value)
     assert within is not None, "sustained says that sizes are known"
     margin = follow(
         state.margin,
@@ -103,4 +119,4 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
         attainment=within.aim(spec.attainment),
         is_learned=state.sizing is not None,
     )
-    return replace(state, margin=margin, misses=misses)
+    return replace(state, margin=margin, misses=misses, work=work)

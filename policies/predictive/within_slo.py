@@ -46,17 +46,20 @@ class WithinSLO:
         output_tokens: float,
         tpot_seconds: float,
         misses: MissModel,
+        work_factor: float = 1.0,
     ) -> Self:
-        """For requests of these mean sizes (> 0); tpot_seconds above the profile's base."""
+        """For requests of these mean sizes (> 0); tpot_seconds above the profile's base. work_factor: theirs to the
+        profile's (work_factor.py)."""
         tokens = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
         each = seconds_per_request(profile, **tokens)
         batch = sustained_batch(profile, **tokens, tpot_seconds=tpot_seconds)
         sustained = each * batch / (profile.base_seconds + each * batch)  # share of a replica's time at load 1
         full = sustained_batch(profile, **tokens, tpot_seconds=math.inf)
-        most = _FULLEST * (each * full / (profile.base_seconds + each * full))
+        real = work_factor * each
+        most = _FULLEST * (real * full / (profile.base_seconds + real * full))
         busy = np.linspace(0.0, most, _POINTS)
         room = np.log(tpot_seconds / profile.base_seconds) + np.log1p(-busy)
-        return cls(loads=busy / sustained, shares=1.0 - misses.missed_at(room))
+        return cls(loads=busy / (work_factor * sustained), shares=1.0 - misses.missed_at(room))
 
     @property
     def most(self) -> float:

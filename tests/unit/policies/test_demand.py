@@ -1,5 +1,7 @@
 """Demand from counters: arrivals are seen also where throughput hides them."""
 
+from dataclasses import replace
+
 import pytest
 
 from policies.predictive.demand import Demand, DemandState, estimate
@@ -108,6 +110,20 @@ def test_an_incomplete_scrape_is_skipped_and_the_next_covers_the_gap() -> None:
     demand = last_of(first, hole, whole)
     assert demand is not None
     assert demand.requests_per_second == pytest.approx(120 / 30)
+
+
+def test_a_pod_that_became_ready_after_the_scrape_leaves_it_complete() -> None:
+    """It is counted from zero at the next one."""
+    first = snapshot(0, {"a": (0, 0, 0, 0, 0)})
+    second = snapshot(15, {"a": (0, 0, 30, 3e4, 6e3)})
+    late = Pod(name="b", phase="Running", ready="True", ready_transition_ns=16 * NS_PER_SECOND)
+    third = snapshot(30, {"a": (0, 0, 60, 6e4, 1e4), "b": (0, 0, 15, 1e4, 2e3)})
+    demand = last_of(first, replace(second, pods=(*second.pods, late)))
+    assert demand is not None
+    assert demand.requests_per_second == pytest.approx(30 / 15)
+    demand = last_of(first, replace(second, pods=(*second.pods, late)), third)
+    assert demand is not None
+    assert demand.requests_per_second == pytest.approx(45 / 15)
 
 
 def test_the_same_scrape_seen_twice_is_one_sample() -> None:

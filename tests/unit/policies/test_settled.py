@@ -61,7 +61,7 @@ def capacity_after(missed_percent: dict[int, float]) -> float:
         observations = {}
         for index, query in enumerate(QUERIES):
             served = 30.0 * second / len(fleet.pods)
-            running = 200.0 if second < 300 else 8.0
+            running = 200.0 if second < 300 else 11.4  # as the profile has it for 3 requests/s a replica
             value = (running, 0.0, served, served * PROMPT, served * OUTPUT)[index]
             sample = PodSample(value_milli=round(value * 1000), at_ns=second * NS_PER_SECOND)
             observations[query] = PodMetrics({pod.name: sample for pod in fleet.pods})
