@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from autoscaler.cluster import Key
 from autoscaler.crd.spec import Mode
+from autoscaler.forecast import Forecast
 from policies.decision import Decision
 from policies.snapshot import ConditionStatus
 
@@ -66,7 +67,10 @@ class PoolOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One step. decision, replicas: None where the workload could not be observed; then a finding says why."""
+    """One step. decision, replicas: None where the workload could not be observed; then a finding says why.
+
+    forecast: of demand one lead time ahead; None while it cannot be told.
+    """
 
     key: Key
     uid: str
@@ -79,5 +83,6 @@ class Outcome:
     acted: Acted
     findings: tuple[Finding, ...]
     pools: tuple[PoolOutcome, ...] = ()
+    forecast: Forecast | None = None
     seconds: float = 0.0
     """How long the step took."""

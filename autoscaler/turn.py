@@ -11,6 +11,7 @@ from autoscaler.act.result import ActResult
 from autoscaler.autoscaler import Autoscaler
 from autoscaler.cluster import Key
 from autoscaler.crd.spec import ScaleTargetRef
+from autoscaler.forecast import Forecast
 from autoscaler.leader.leadership import Leadership
 from autoscaler.observe.hpa_seen import HpaSeen
 from autoscaler.observe.observer import Seen
@@ -111,6 +112,7 @@ class Turn:
         self.workload: Workload | None = None
         self.seen: Seen | None = None
         self.decision: Decision | None = None
+        self.forecast: Forecast | None = None
         self.result = ActResult()
         self.findings: tuple[Finding, ...] = ()
         self.decided: Decided | None = None
@@ -156,6 +158,7 @@ class Turn:
             after=after,
             scale_event_taken_back=not_made,
         )
+        self.forecast = workload.forecast(now_ns)  # after the act: what is only told must not be in its way
         return self.result
 
     async def report(self, key: Key, seen: Seen, decision: Decision, done: ActResult) -> None:  # noqa: ARG002 - as Cluster
@@ -193,6 +196,7 @@ class Turn:
             acted=self.result.acted,
             findings=(*self.findings, *self.result.findings),
             pools=self._around.pools_of(autoscaler.key),
+            forecast=self.forecast,
             seconds=seconds,
         )
 

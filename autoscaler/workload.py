@@ -7,12 +7,14 @@ from autoscaler.autoscaler import Autoscaler
 from autoscaler.cluster import Key
 from autoscaler.crd.build import combined_spec
 from autoscaler.crd.spec import PredictiveAutoscalerSpec, ScaleTargetRef
+from autoscaler.forecast import Forecast, followed, forecast
 from policies.combined.backfill import with_past
 from policies.combined.decide import adopt, combined_policy
 from policies.combined.learned_json import learned_json, with_learned_json
 from policies.combined.spec import CombinedSpec
 from policies.combined.state import CombinedState
 from policies.policy import Running
+from policies.predictive.band import BandState
 from policies.predictive.margin import Margin
 from policies.predictive.state import PredictiveState
 
@@ -22,7 +24,7 @@ DecidingPolicy = Running[CombinedSpec, CombinedState]
 class Workload:
     """running: decides. target: whose demand was learned. needs_history: its past is still to be read from where it was
     kept. learn_after_ns: when learning is due; None for at once. kept_ns: when what was learned was kept; None while
-    there is something new.
+    there is something new. band: of demand one lead time ahead; it tells people, and no decision goes by it.
     """
 
     def __init__(self, key: Key, uid: str, target: ScaleTargetRef, spec: CombinedSpec) -> None:
@@ -33,6 +35,7 @@ class Workload:
         self.needs_history = True
         self.learn_after_ns: int | None = None
         self.kept_ns: int | None = None
+        self.band = BandState()
         self._source: PredictiveAutoscalerSpec | None = None
 
     @property
@@ -50,6 +53,7 @@ class Workload:
             self.running = Running(combined_policy(after), state)
             if measures_load_differently(before, after):
                 self.needs_history = True
+                self.band = BandState()
             if state.predictive.sizing is None:
                 self.learn_after_ns = None
         self._source = source
@@ -78,6 +82,11 @@ class Workload:
         """Put a past before what was seen; made for this very spec. It can be learned from at once."""
         self.running.state = with_past(self.running.state, past)
         self.learn_after_ns = None
+
+    def forecast(self, now_ns: int) -> Forecast | None:
+        """Demand one lead time ahead, by all that was observed until now; None while it cannot be told."""
+        self.band = followed(self.band, self.spec, self.running.state)
+        return forecast(self.band, self.spec, self.running.state, now_ns)
 
     def take_back_scale_event(self, before: CombinedState, decided: CombinedState) -> CombinedState:
         """What the decision, made from `before`, leaves where its change was not made: that must not count towards the

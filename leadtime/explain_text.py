@@ -65,6 +65,8 @@ def _decided(spec: Json, status: Json, page: Json | None, now_seconds: float) ->
     if capacity is not None:
         now = f": {forecast['nowReplicas']:g} replicas now" if "nowReplicas" in forecast else ""
         yield "capacity", f"{capacity:g} requests/s a replica, {_slo(spec)}{now}"
+    if "medianRequestsPerSecond" in forecast:
+        yield "forecast", _forecast(forecast)
     if "aheadReplicas" in forecast:
         yield "ahead", _ahead(forecast)
     for name, key, words in (
@@ -96,6 +98,14 @@ def _slo(spec: Json) -> str:
     slo = spec.get("slo") or {}
     share = f"{slo.get('attainment', 0.95) * 100:g} %"
     return f"{share} within TTFT {slo.get('ttftSeconds', 2):g} s and TPOT {slo.get('tpotSeconds', 0):g} s"
+
+
+def _forecast(forecast: Json) -> str:
+    lower, upper = forecast.get("lowerRequestsPerSecond", 0), forecast.get("upperRequestsPerSecond", 0)
+    text = f"{lower:g} to {upper:g} requests/s in four of five cases, {forecast['medianRequestsPerSecond']:g} in the "
+    text += f"middle, {forecast.get('leadTimeSeconds', 0):.0f} s ahead"
+    covered = forecast.get("coveredShare")
+    return text if covered is None else f"{text}; {covered:.0%} of the last day came as told"
 
 
 def _ahead(forecast: Json) -> str:

@@ -68,6 +68,12 @@ class NodeLoop:
         ]
 
 
+def max_replicas_of(spec: object) -> int | None:
+    """maxReplicas of a policy's spec, or of its predictive part; None where there is none, or 0 as in Knative."""
+    most: int | None = getattr(getattr(spec, "predictive", spec), "max_replicas", None)
+    return most or None
+
+
 def _nodes(cluster: Cluster, pool: str, start_ns: int) -> tuple[NodeSeen, ...]:
     """Those that can hold pods, now or soon: neither refused asks nor nodes that are being taken back or emptied."""
     return tuple(
@@ -94,6 +100,7 @@ def _need_of(recorder: Recorder) -> WorkloadNeed:
         replicas=fleet.replicas,
         placed_replicas=_placed(fleet),
         needed_replicas=None if unknown else needed,
+        max_replicas=recorder.max_replicas,
     )
 
 

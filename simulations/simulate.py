@@ -9,7 +9,7 @@ from policies.policy import Policy, Running
 from simulations.cluster import Cluster
 from simulations.cluster.node_pool import NodePool
 from simulations.fleet import Fleet, advance_together
-from simulations.node_loop import NodeLoop
+from simulations.node_loop import NodeLoop, max_replicas_of
 from simulations.pipeline import MetricPipeline
 from simulations.results import Recorder, Result
 from simulations.results.collector import Sink
@@ -117,7 +117,7 @@ class _Loop:
         fleet = Fleet(scenario, cluster)
         coming = instants(fleet, policy)
         return cls(
-            Recorder(scenario, policy.name, fleet, file=file),
+            Recorder(scenario, policy.name, fleet, file=file, max_replicas=max_replicas_of(policy.spec)),
             MetricPipeline(fleet, policy.queries),
             Running.start(policy),
             coming,

@@ -25,6 +25,11 @@ class Spot(CrdSection):
     above 0 it costs a zone's worth of spares."""
     zones: int = Field(1, ge=1, le=100)
     """Zones over which the spot nodes are spread evenly, 1 to 100. 1 by default: an event takes them all."""
+    on_demand_in_next_pool: bool = False
+    """true: all nodes of this pool are spot, and those on demand are the next pool's in nodePools, which must have as
+    many GPUs a node. Of the nodes that are still to come, each of the two is told its part, by this one's
+    onDemandBaseShare, prices and preemptions; what does not come as spot is asked of the next pool in any case. false
+    by default: one pool has both kinds."""
 
 
 class GkePool(CrdSection):

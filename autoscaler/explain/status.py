@@ -7,6 +7,7 @@ from typing import Any
 from adapter.sources.kubernetes.api import Json
 from autoscaler.crd.spec import Cost
 from autoscaler.explain.conditions import conditions
+from autoscaler.forecast import Forecast
 from autoscaler.outcome import Outcome, PoolOutcome
 from policies.snapshot import NS_PER_SECOND
 
@@ -41,6 +42,8 @@ def status_of(outcome: Outcome, before: Mapping[str, Any], cost: Cost | None = N
         status["message"] = decision.message
         status["lastDecisionTime"] = rfc3339(outcome.at_ns)
         status |= _numbers(decision.numbers)
+        if outcome.forecast is not None:
+            status["forecast"] = _band(outcome.forecast) | status.get("forecast", {})
     if outcome.pools:
         status["nodePools"] = [_pool(pool) for pool in outcome.pools]
     return {name: value for name, value in status.items() if value is not None}
@@ -99,6 +102,16 @@ def _numbers(numbers: Mapping[str, float]) -> Json:
         ahead = numbers["ahead_replicas"] * numbers["capacity_requests_per_second"]
         told["forecast"]["aheadRequestsPerSecond"] = _rounded(ahead)
     return {section: fields for section, fields in told.items() if fields}
+
+
+def _band(forecast: Forecast) -> Json:
+    told = {
+        "lowerRequestsPerSecond": forecast.lower_requests_per_second,
+        "medianRequestsPerSecond": forecast.median_requests_per_second,
+        "upperRequestsPerSecond": forecast.upper_requests_per_second,
+        "coveredShare": forecast.covered_share,
+    }
+    return {name: _rounded(value) for name, value in told.items() if value is not None}
 
 
 def _pool(pool: PoolOutcome) -> Json:

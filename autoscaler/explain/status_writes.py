@@ -24,6 +24,8 @@ _SEEN_AT_ONCE = (
     "reason",
     "lastScaleTime",
 )
+_BAND = frozenset({"lowerRequestsPerSecond", "medianRequestsPerSecond", "upperRequestsPerSecond", "coveredShare"})
+"""Of `forecast`: made anew each minute, so it goes along with writes that are due for something else."""
 _MOVED_SHARE = 0.05
 _MOVED_SECONDS = 60.0
 """Between two writes for numbers alone. Measured demand moves by more than 5 % at nearly every step."""
@@ -32,7 +34,8 @@ _REFRESH_SECONDS = 300.0
 
 def due(before: Mapping[str, Any], after: Mapping[str, Any], now_ns: int) -> bool:
     """Whether people would want to see it: at once where a count, a condition or a reason changed; a minute after the
-    last write where a number moved by more than 5 %; after 5 minutes where anything changed, so that it is seen alive.
+    last write where a number moved by more than 5 %, those of the band left aside; after 5 minutes where anything
+    changed, so that it is seen alive.
     """
     if any(before.get(name) != after.get(name) for name in _SEEN_AT_ONCE):
         return True
@@ -98,8 +101,10 @@ def _pools(status: Mapping[str, Any]) -> list[Json]:
 
 
 def _moved(before: Any, after: Any) -> bool:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        return before.keys() != after.keys() or any(_moved(before[name], after[name]) for name in after)
+    if isinstance(before, Mapping) or isinstance(after, Mapping):
+        before, after = before or {}, after or {}
+        names = after.keys() - _BAND
+        return before.keys() - _BAND != names or any(_moved(before[name], after[name]) for name in names)
     if before is None or after is None:
         return before is not after
     return bool(abs(after - before) > _MOVED_SHARE * max(abs(before), abs(after)))

@@ -16,7 +16,7 @@ from autoscaler.act.writer import NotLeader
 from autoscaler.cluster import Key
 from autoscaler.node_pools.asks import Told
 from autoscaler.node_pools.pool_outcome import pool_outcome, refused_outcome
-from autoscaler.node_pools.pool_step import PoolMemory, PoolStep, pool_step
+from autoscaler.node_pools.pool_step import OnDemandPool, PoolMemory, PoolStep, pool_step
 from autoscaler.node_pools.pools import PoolKey, SharedPool, pool_key, shared_pools
 from autoscaler.node_pools.provider import PoolTold, Provider
 from autoscaler.node_pools.recommend import RecommendProvider
@@ -33,6 +33,8 @@ PERIOD_SECONDS = 30
 """Between two steps, as in the simulator."""
 SWEEP_SECONDS = 600
 """Between two looks for room that nobody wants, while the pools stay the same."""
+
+_NOT_TO_BE_HAD = frozenset({"QuotaExceeded", "StockedOut", "Refused"})
 
 Sweep = Callable[[Collection[PoolKey], Collection[str]], Awaitable[None]]
 """Empties what holds room for pools that are gone; told (keys of pools that are there, uids that cannot be read)."""
@@ -100,7 +102,16 @@ class NodeLoop:
             try:
                 needs = self._needs(key, shared, named)
                 memory = self._memories.get(key, PoolMemory())
-                done = pool_step(shared, named[key], needs, pods_on, memory, headroom=self._headroom, now_ns=now_ns)
+                done = pool_step(
+                    shared,
+                    named[key],
+                    needs,
+                    pods_on,
+                    memory,
+                    headroom=self._headroom,
+                    now_ns=now_ns,
+                    on_demand=self._on_demand(shared, pools, named),
+                )
             except BadInput as error:
                 for owner in shared.owners:
                     self._outcomes.setdefault(owner.key, {})[key] = refused_outcome(shared, owner, str(error))
@@ -196,6 +207,27 @@ class NodeLoop:
             overflow = min(max(0, unplaced), before.overflow_gpus // workload.gpus_per_replica)
             needs.append(need_on_later(workload, names[key], overflow))
         return needs
+
+    def _on_demand(
+        self, shared: SharedPool, pools: Mapping[PoolKey, SharedPool], named: Mapping[PoolKey, Sequence[NodeNow]]
+    ) -> OnDemandPool | None:
+        """The pool that has the on-demand nodes of a spot pool. None where both kinds are in one pool, where those who
+        share it go on to different ones or to unlike nodes, and while that pool cannot be had either: then all of it
+        stays spot."""
+        if shared.pool.spot is None or not shared.pool.spot.on_demand_in_next_pool:
+            return None
+        following = set()
+        for workload in shared.workloads:
+            keys = [pool_key(pool) for pool in workload.pools]
+            following.add(next(iter(keys[keys.index(shared.key) + 1 :]), None))
+        behind = following.pop()
+        if behind is None or following or pools[behind].pool.gpus_per_node != shared.pool.gpus_per_node:
+            return None
+        if self._memories.get(behind, PoolMemory()).told.state in _NOT_TO_BE_HAD:
+            return None
+        names = {node.name for node in named[behind]}
+        used = {pod.node for workload in shared.workloads for pod in workload.pods} & names
+        return OnDemandPool(name=pools[behind].pool.name, nodes=len(used))
 
     def _forget(self, workloads: Sequence[WorkloadNow], pools: Mapping[PoolKey, SharedPool]) -> None:
         """What is named no more. A pool that is gone is told nothing more."""

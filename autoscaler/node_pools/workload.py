@@ -115,6 +115,7 @@ def need_on_first(workload: WorkloadNow, nodes: Collection[str], elsewhere: int)
         placed_replicas=workload.on(nodes),
         needed_replicas=None if needed is None else max(0, needed - elsewhere),
         max_replicas=None if workload.max_replicas is None else max(0, workload.max_replicas - elsewhere),
+        elsewhere_replicas=elsewhere,
     )
 
 

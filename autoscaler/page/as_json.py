@@ -12,6 +12,7 @@ from autoscaler.autoscaler import Autoscaler
 from autoscaler.cluster import Key
 from autoscaler.crd.spec import PredictiveAutoscalerSpec
 from autoscaler.explain.conditions import conditions, is_well
+from autoscaler.forecast import Forecast
 from autoscaler.lead_times.summary import Summary
 from autoscaler.outcome import Outcome
 from autoscaler.page.history import COLUMNS, Past
@@ -77,12 +78,18 @@ def _row(shown: Shown, autoscaler: Autoscaler) -> Json:
         "demandRequestsPerSecond": _number(numbers.get("level_requests_per_second")),
         "capacityRequestsPerSecond": _number(numbers.get("capacity_requests_per_second")),
         "aheadReplicas": _number(numbers.get("ahead_replicas")),
+        "forecast": None if last is None or last.forecast is None else _forecast(last.forecast),
         "replicas": None if last is None or last.replicas is None else asdict(last.replicas),
         "desiredReplicas": None if decision is None else decision.desired_replicas,
         "reason": "" if decision is None else decision.reason,
         "message": autoscaler.fault or ("" if decision is None else decision.message),
         "troubles": _troubles(autoscaler, last),
     }
+
+
+def _forecast(told: Forecast) -> Json:
+    """Requests/s one lead time ahead, and the share of outcomes that lay within."""
+    return {to_camel(name): _number(value) for name, value in asdict(told).items()}
 
 
 def _troubles(autoscaler: Autoscaler, last: Outcome | None) -> list[str]:

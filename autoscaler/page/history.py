@@ -2,8 +2,8 @@
 decisions that changed something.
 
 The last hour is kept step by step and the day in spans of 2 min, of which the row with the highest need stays: a peak
-is what scaling is about. At a step every 15 s that is 240 + 720 rows of 56 bytes, 54 kB an autoscaler; with the last
-step and the decisions 60 kB after a day of ordinary load (measured by tracemalloc), so 60 MB for 1,000, and below
+is what scaling is about. At a step every 15 s that is 240 + 720 rows of 68 bytes, 65 kB an autoscaler; with the last
+step and the decisions 73 kB after a day of ordinary load (measured by tracemalloc), so 73 MB for 1,000, and below
 100 kB at the worst (tests/unit/autoscaler/test_page_history.py).
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoscaler.cluster import Key
+from autoscaler.forecast import Forecast
 from autoscaler.outcome import Outcome
 from autoscaler.page.ring import Ring
 from policies.snapshot import NS_PER_SECOND
@@ -34,9 +35,12 @@ COLUMNS = (
     "starting_replicas",
     "pending_replicas",
     "desired_replicas",
+    "forecast_lower_requests_per_second",
+    "forecast_median_requests_per_second",
+    "forecast_upper_requests_per_second",
 )
 """The numbers of a row; NaN where one was not known. The first eight are a decision's (policies.predictive.decide);
-capacity is that of one replica."""
+capacity is that of one replica. The forecast is of demand lead_time_seconds later."""
 
 _FROM_DECISION = COLUMNS[:8]
 _NEED = COLUMNS.index("needed_replicas")
@@ -150,7 +154,13 @@ def _row(outcome: Outcome) -> list[float]:
         else (math.nan, math.nan, math.nan, math.nan)
     )
     desired = math.nan if outcome.decision is None else outcome.decision.desired_replicas
-    return [*(float(numbers.get(name, math.nan)) for name in _FROM_DECISION), *seen, desired]
+    return [*(float(numbers.get(name, math.nan)) for name in _FROM_DECISION), *seen, desired, *_band(outcome.forecast)]
+
+
+def _band(told: Forecast | None) -> tuple[float, float, float]:
+    if told is None:
+        return math.nan, math.nan, math.nan
+    return told.lower_requests_per_second, told.median_requests_per_second, told.upper_requests_per_second
 
 
 def _told(before: Outcome | None, now: Outcome) -> Told | None:

@@ -82,7 +82,7 @@ def decide(
 ) -> tuple[NodeDecision, PoolState]:
     """Recommend a floor. Raises BadInput where a workload's replica is larger than a node."""
     asks = follow(state.asks, seen.nodes, spec.provision_seconds, now_ns)
-    history = state.history.seen(now_ns, seen.need_gpus)
+    history = state.history.seen(now_ns, None if seen.need_gpus is None else seen.need_gpus + seen.elsewhere_gpus)
     state = replace(state, asks=asks, history=history)
     lead_seconds = asks.expected_seconds(spec.provision_seconds)
     need = _need(spec, seen, history, lead_seconds, headroom.quantile)
@@ -144,7 +144,7 @@ def _need(spec: PoolSpec, seen: PoolSeen, history: NeedHistory, lead_seconds: fl
     ahead = need_ahead(history, lead_seconds, quantile)
     if gpus is None or ahead is None:
         return None
-    ahead = min(ahead, max(gpus, seen.most_gpus))
+    ahead = min(max(ahead - seen.elsewhere_gpus, gpus), max(gpus, seen.most_gpus))
     sizes = sorted({each.gpus_per_replica for each in seen.workloads}, reverse=True)
     placeholders = _placeholders(round(max(0.0, ahead - gpus)), sizes)
     occupied = [node.free_gpus for node in seen.nodes if node.is_ready and node.free_gpus < spec.gpus_per_node]

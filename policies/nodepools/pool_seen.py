@@ -26,7 +26,8 @@ class WorkloadNeed:
     """One workload on the pool. replicas: asked for (spec.replicas). placed_replicas: of them, pods that have a node.
 
     needed_replicas: what its policy says now, before behavior; None while that is unknown. max_replicas: more of them
-    nobody may ask for; None where there is no such bound.
+    nobody may ask for; None where there is no such bound. elsewhere_replicas: its pods on other pools, which the others
+    do not count: one that comes to stand there is no sign that less is needed.
     """
 
     name: str
@@ -35,6 +36,7 @@ class WorkloadNeed:
     placed_replicas: int
     needed_replicas: int | None
     max_replicas: int | None = None
+    elsewhere_replicas: int = 0
 
     @property
     def pods(self) -> int:
@@ -61,6 +63,11 @@ class PoolSeen:
         if any(each.needed_replicas is None for each in self.workloads):
             return None
         return float(sum(each.pods * each.gpus_per_replica for each in self.workloads))
+
+    @property
+    def elsewhere_gpus(self) -> float:
+        """GPUs of the workloads' pods on other pools."""
+        return float(sum(each.elsewhere_replicas * each.gpus_per_replica for each in self.workloads))
 
     @property
     def most_gpus(self) -> float:

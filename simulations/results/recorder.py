@@ -66,7 +66,7 @@ class Recorder:
     """Takes finished requests and decisions as they come.
 
     collector: by default chosen by the size of the demand. file: where each request goes as well, such as a
-    `parquet.RequestFile`; the caller closes it.
+    `parquet.RequestFile`; the caller closes it. max_replicas: of the policy, None where it has no bound.
     """
 
     def __init__(
@@ -77,10 +77,12 @@ class Recorder:
         *,
         collector: Collector | None = None,
         file: Sink | None = None,
+        max_replicas: int | None = None,
     ) -> None:
         self.scenario = scenario
         self.policy = policy
         self.fleet = fleet
+        self.max_replicas = max_replicas
         self.moments: list[Moment] = []
         self._restarts = RestartWatch()
         self._collector = collector or collector_for(scenario.trace.expected_requests, scenario.slo)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from autoscaler.autoscaler import Autoscaler
 from autoscaler.cluster import Key
 from autoscaler.crd.spec import PredictiveAutoscalerSpec
+from autoscaler.forecast import Forecast
 from autoscaler.lead_times.lead_time import Path, Steps
 from autoscaler.lead_times.summary import PathSummary, Summary
 from autoscaler.outcome import Acted, Finding, Outcome, PoolOutcome, Replicas
@@ -95,11 +96,23 @@ def steps(
             else Acted(to=f"deployments.apps/{key.name}", before=replicas, after=desired),
             findings=_findings(unknown),
             pools=_POOLS if key == KEY else (),
+            forecast=None if unknown else _forecast(then),
             seconds=0.004,
         )
         if desired > replicas:
             asked.append((at, replicas))
         replicas = desired
+
+
+def _forecast(demand_then: float) -> Forecast:
+    """Right in the middle."""
+    return Forecast(
+        lower_requests_per_second=0.85 * demand_then,
+        median_requests_per_second=demand_then,
+        upper_requests_per_second=1.15 * demand_then,
+        lead_time_seconds=LEAD_SECONDS,
+        covered_share=0.8125,
+    )
 
 
 def shown(history: History, autoscalers: dict[Key, Autoscaler], *, faults: tuple[str, ...] = ()) -> Shown:

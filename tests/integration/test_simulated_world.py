@@ -184,6 +184,12 @@ def test_stages_are_the_presets_unless_they_are_given(tmp_path: Path) -> None:
         pytest.param("{at_minutes: 3, max_surge: '2', max_unavailable: 10%}", "max_surge=2", id="pods-or-a-share"),
         pytest.param("{at_minutes: 3, strategy: blue-green, scale_down_delay_seconds: 5}", "=5.0", id="blue-green"),
         pytest.param("{at_minutes: 3, strategy: canary, weights_percent: [10, 50]}", "(10.0, 50.0)", id="canary"),
+        pytest.param("{at_minutes: 3, strategy: canary, traffic_routing: false}", "RollingUpdate(", id="by-pods"),
+        pytest.param(
+            "{at_minutes: 3, strategy: canary, traffic_routing: true, pause_seconds: 7, scale_down_delay_seconds: 9}",
+            "RoutedCanary(weights_percent=(5.0, 10.0, 20.0), pause_seconds=7.0, min_attainment=0.95, scale_down_",
+            id="routed-canary",
+        ),
     ],
 )
 def test_a_rollout_is_the_strategy_that_is_named(tmp_path: Path, text: str, strategy: str) -> None:
@@ -282,6 +288,23 @@ ONE_POOL = "pools: [{name: l4, machine_type: g2-standard-4, zones: [a], min_node
             "rollout: {at_minutes: 5, pause_seconds: 9}",
             "rollout.pause_seconds: was given, must be null for rolling-update",
             id="a-field-of-another-strategy",
+        ),
+        pytest.param(
+            "rollout: {at_minutes: 5, strategy: blue-green, traffic_routing: true}",
+            "rollout.traffic_routing: was given, must be null for blue-green; leave it out or set strategy: canary",
+            id="blue-green-has-no-weights",
+        ),
+        pytest.param(
+            "rollout: {at_minutes: 5, scale_down_delay_seconds: 9}",
+            "rollout.scale_down_delay_seconds: was given, must be null for rolling-update; leave it out or set "
+            "strategy: blue-green or canary",
+            id="a-delay-of-two-strategies",
+        ),
+        pytest.param(
+            "rollout: {at_minutes: 5, strategy: canary, scale_down_delay_seconds: 9}",
+            "rollout.scale_down_delay_seconds: was given, must be null for a canary by numbers of pods; leave it out "
+            "or set traffic_routing: true",
+            id="a-delay-without-a-gateway",
         ),
         pytest.param(
             "rollout: {at_minutes: 5, max_surge: '0', max_unavailable: '0'}",

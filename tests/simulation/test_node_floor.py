@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.capacity.profile import PROFILES
+from policies.combined.spec import CombinedSpec
 from policies.decision import Decision
 from policies.errors import BadInput
 from policies.nodepools.decide import Headroom
 from policies.nodepools.spec import PoolSpec
 from policies.policy import Policy
+from policies.predictive.spec import PredictiveSpec
+from policies.registry import ENTRIES, configured
 from policies.snapshot import NS_PER_SECOND, Snapshot
 from simulations.cluster import Cluster
 from simulations.cluster.cluster_rules import ClusterRules
@@ -23,7 +26,7 @@ from simulations.cluster.node_pool import NodePool
 from simulations.cluster.usage import node_seconds
 from simulations.cluster.zones import Stockout
 from simulations.lead_time import Draws, LeadTime, Stage, StartPath
-from simulations.node_loop import NodeLoop
+from simulations.node_loop import NodeLoop, max_replicas_of
 from simulations.results import Result
 from simulations.scenario import Scenario, Workload
 from simulations.simulate import simulate_together
@@ -180,6 +183,38 @@ def test_a_floor_serves_whoever_climbs_next() -> None:
     assert became_ready(without[1], 4, 1_860) - 1_860 >= PROVISION_SECONDS + 60
     assert became_ready(kept[1], 4, 1_860) - 1_860 < 120
     assert loop.node_hours(SECONDS) > idle.node_hours(SECONDS), "and the nodes were paid for"
+
+
+class Bounded(dict[int, int]):
+    """Steps of a policy whose maxReplicas are 4."""
+
+    max_replicas = 4
+
+
+def test_no_node_is_kept_for_replicas_that_max_replicas_forbids() -> None:
+    """Both stand at maxReplicas: 8 GPUs are all that there can ever be, whatever rose in the past."""
+    climbs = {0: 1, 600: 4, 1_500: 1, 2_400: 4}
+    _, free = run(wanting(climbs), wanting(climbs), moves=True)
+    _, bounded = run(wanting(Bounded(climbs)), wanting(Bounded(climbs)), moves=True)
+    assert max(decision.floor_nodes for second, decision in free.decisions if second > 2_400) > 4
+    assert max(decision.floor_nodes for second, decision in bounded.decisions if second > 2_400) == 4
+
+
+@pytest.mark.parametrize("name", sorted(ENTRIES))
+def test_every_policys_bound_is_known_to_the_node_loop(name: str) -> None:
+    """All but `static`, whose one count is what it asks for; no bound of Knative is none."""
+    fitting = {"profile": PROFILES["llama-3.1-8b-l4"], "tpot_seconds": 0.1, "ttft_seconds": 2.0, "max_replicas": 7}
+    policy = configured(name, {"metric": "m", "target": "1"} if name == "hpa" else {}, fitting)
+    assert max_replicas_of(policy.spec) == (None if name == "static" else 7)
+    if name == "knative-kpa":
+        assert max_replicas_of(replace(policy.spec, max_replicas=0)) is None
+
+
+def test_the_bound_of_the_controllers_policy_is_that_of_its_predictive_part() -> None:
+    spec = CombinedSpec(
+        predictive=PredictiveSpec(profile=PROFILES["llama-3.1-8b-l4"], tpot_seconds=0.1, max_replicas=9)
+    )
+    assert max_replicas_of(spec) == 9
 
 
 def test_while_a_workload_is_blind_no_node_is_let_go() -> None:

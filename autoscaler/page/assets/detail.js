@@ -55,14 +55,18 @@ export class Detail {
     const common = { at: past.at, from, now, to: now + Math.min(lead, this.span / 2) };
     const askedFor = times(past.aheadReplicas ?? [], past.capacityRequestsPerSecond ?? []);
     plot(this.demand, "Demand and what it takes, requests/s", {
-      ...common, unit: "requests/s", label: "Demand, capacity and what is needed one lead time ahead",
-      areas: [{ kind: "ahead", low: past.levelRequestsPerSecond ?? [], high: askedFor, shift: ahead }],
+      ...common, unit: "requests/s", label: "Demand, its forecast, capacity and what is needed one lead time ahead",
+      areas: [{ kind: "forecast", low: past.forecastLowerRequestsPerSecond ?? [], high: past.forecastUpperRequestsPerSecond ?? [], shift: ahead }],
       lines: [
-        { kind: "ahead", name: "capacity needed a lead time ahead", values: askedFor, shift: ahead },
+        { kind: "forecast", name: "expected a lead time ahead", values: past.forecastMedianRequestsPerSecond ?? [], shift: ahead },
+        { kind: "ahead", name: "capacity needed then", values: askedFor, shift: ahead },
         { kind: "capacity", name: "capacity ready", values: times(past.readyReplicas ?? [], past.capacityRequestsPerSecond ?? []) },
         { kind: "demand", name: "demand", values: past.demandRequestsPerSecond ?? [] },
       ],
-    }, [key("demand", "demand"), key("capacity", "capacity ready"), key("ahead", "needed then, as seen a lead time before", true)]);
+    }, [
+      key("demand", "demand"), key("forecast", promised(this.answer.forecast), true),
+      key("capacity", "capacity ready"), key("ahead", "capacity needed, as seen a lead time before"),
+    ]);
     const ready = past.readyReplicas ?? [], starting = past.startingReplicas ?? [];
     const both = ready.map((value, index) => (value === null ? null : value + (starting[index] ?? 0)));
     plot(this.replicas, "Replicas", {
@@ -114,9 +118,22 @@ function head(one) {
       tile(number(one.desiredReplicas), "replicas desired"),
       tile(number(one.aheadReplicas), "replicas needed a lead time ahead"),
       tile(seconds(numbers.lead_time_seconds), "lead time"),
+      tile(one.forecast ? range(one.forecast) : DASH, "req/s a lead time ahead, in 80 % of cases"),
       tile(`${number(one.capacityRequestsPerSecond, 2)} req/s`, "a replica serves within the SLO"),
     ),
   ].filter(Boolean);
+}
+
+function range({ lowerRequestsPerSecond: lower, upperRequestsPerSecond: upper }) {
+  const digits = upper < 10 ? 1 : 0;
+  return `${number(lower, digits)} to ${number(upper, digits)}`;
+}
+
+// What the forecast's band is to hold, and what it held.
+function promised(told) {
+  const kept = told?.coveredShare ?? null;
+  const held = kept === null ? "" : ` (last day: ${number(kept * 100, 0)} %)`;
+  return `forecast: 80 % are to lie within${held}`;
 }
 
 const tile = (value, name) => element("div", { class: "tile" }, element("b", {}, value), element("span", {}, name));

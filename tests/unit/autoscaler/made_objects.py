@@ -6,6 +6,7 @@ from adapter.sources.kubernetes.label_selector import LabelSelector
 from autoscaler.autoscaler import Autoscaler
 from autoscaler.cluster import Key
 from autoscaler.crd.parse import parse_spec
+from autoscaler.forecast import Forecast
 from autoscaler.observe.hpa_seen import HpaSeen, hpa_seen
 from autoscaler.observe.scale import Scale
 from autoscaler.outcome import Acted, Outcome, Replicas
@@ -47,6 +48,17 @@ def autoscaler(key: Key = KEY, *, annotations: dict[str, str] | None = None, uid
 def decision(desired: int, **numbers: float) -> Decision:
     numbers = {"known": 1.0, "unknown_seconds": 0.0, "wanted_replicas": float(desired), **numbers}
     return Decision(desired_replicas=desired, reason="ReadyForNewScale", message=f"{desired} needed", numbers=numbers)
+
+
+def forecast(median: float = 30.0, *, covered_share: float | None = 0.8125) -> Forecast:
+    """A fifth to either side of the median, four minutes ahead."""
+    return Forecast(
+        lower_requests_per_second=0.8 * median,
+        median_requests_per_second=median,
+        upper_requests_per_second=1.2 * median,
+        lead_time_seconds=240.0,
+        covered_share=covered_share,
+    )
 
 
 def scale(replicas: int, *, status_replicas: int | None = None, version: str = "1") -> Scale:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from made_objects import KEY, at, decision, outcome
+from made_objects import KEY, at, decision, forecast, outcome
 from prometheus_client.parser import text_string_to_metric_families
 
 from autoscaler.act.published import PublishedNeeds
@@ -67,6 +67,16 @@ def test_the_time_of_the_last_decision_stays_while_steps_decide_nothing():
     assert samples(metrics)[name] == at(15) / 1e9
     metrics.forget(KEY)
     assert name not in samples(metrics)
+
+
+def test_the_forecast_is_shown_by_probability_while_there_is_one():
+    metrics, _ = made(Clock())
+    name = "leadtime_controller_forecast_requests_per_second"
+    metrics.step(outcome(0))
+    assert not any(sample[0] == name for sample in samples(metrics))
+    metrics.step(outcome(15, forecast=forecast(30.0)))
+    told = {sample[-1]: value for sample, value in samples(metrics).items() if sample[0] == name}
+    assert told == {"0.1": 24.0, "0.5": 30.0, "0.9": 36.0}
 
 
 def test_the_series_of_an_object_go_with_it():

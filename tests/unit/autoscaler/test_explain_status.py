@@ -8,7 +8,7 @@ import pytest
 from fake_object_server import FakeObjectServer, merged
 from hypothesis import given
 from hypothesis import strategies as st
-from made_objects import KEY, at, autoscaler, decision, outcome
+from made_objects import KEY, at, autoscaler, decision, forecast, outcome
 
 from autoscaler.act.writer import NotLeader, Writer
 from autoscaler.crd.spec import Cost
@@ -71,6 +71,21 @@ def test_a_step_is_told_in_the_shape_of_the_crd():
     assert status["capacity"] == {"requestsPerSecondPerReplica": 8.0}
     assert (status["hourlyCost"], status["lastScaleTime"]) == (24.0, rfc3339(at(0)))
     assert status["nodePools"][0]["floorNodes"] == 3
+
+
+def test_the_band_stands_beside_what_it_takes():
+    band = {
+        "lowerRequestsPerSecond": 24.0,
+        "medianRequestsPerSecond": 30.0,
+        "upperRequestsPerSecond": 36.0,
+        "coveredShare": 0.8125,
+    }
+    without = status_of(outcome(decided=decision(4, **NUMBERS)), {})
+    status = status_of(outcome(decided=decision(4, **NUMBERS), forecast=forecast()), {})
+    PredictiveAutoscalerStatus.model_validate(status)
+    assert status["forecast"] == without["forecast"] | band
+    soon = status_of(outcome(decided=decision(4, **NUMBERS), forecast=forecast(covered_share=None)), {})
+    assert soon["forecast"] == without["forecast"] | {name: band[name] for name in band if name != "coveredShare"}
 
 
 def test_what_is_not_known_is_left_out():
@@ -208,6 +223,8 @@ def step_at(seconds: float, demand: float = 30.0, words: str = "as before", **pa
         pytest.param(step_at(60, demand=31.4), False, id="a-number-by-4-percent"),
         pytest.param(step_at(59, demand=31.7), False, id="a-number-by-5-percent-soon"),
         pytest.param(step_at(60, demand=31.7), True, id="a-number-by-5-percent"),
+        pytest.param(step_at(299, forecast=forecast()), False, id="a-band-that-jitters-is-no-news"),
+        pytest.param(step_at(300, forecast=forecast()), True, id="a-band-5-minutes-on"),
         pytest.param(step_at(15, replicas=Replicas(asked=4, ready=3, starting=1)), True, id="a-count"),
         pytest.param(step_at(15, paused=True), True, id="a-pause"),
         pytest.param(step_at(15, mode="Floor"), True, id="the-mode"),
@@ -218,6 +235,20 @@ def step_at(seconds: float, demand: float = 30.0, words: str = "as before", **pa
 )
 def test_a_status_is_written_when_people_would_want_to_see_it(step, is_due):
     before = status_of(step_at(0), {})
+    assert due(before, status_of(step, before), step.at_ns) == is_due
+
+
+@pytest.mark.parametrize(
+    ("after", "is_due"),
+    [
+        pytest.param(forecast(40.0), False, id="another-band"),
+        pytest.param(forecast(30.0, covered_share=0.5), False, id="another-share"),
+        pytest.param(None, False, id="no-band-any-more"),
+    ],
+)
+def test_a_band_goes_along_with_other_news_and_makes_none(after, is_due):
+    before = status_of(step_at(0, forecast=forecast()), {})
+    step = step_at(200, forecast=after)
     assert due(before, status_of(step, before), step.at_ns) == is_due
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapter.sources.kubernetes.api import ApiError
 from autoscaler.cluster import Key
-from autoscaler.crd.node_pool import NodePool
+from autoscaler.crd.node_pool import NodePool, Spot
 from autoscaler.node_pools.node_loop import NodeLoop
 from autoscaler.node_pools.provider import PoolAsk, PoolTold
 from autoscaler.node_pools.seen import NodeNow
@@ -332,6 +332,105 @@ async def test_what_the_first_pool_cannot_hold_is_asked_of_the_next(world: World
     world.pods = [gpu_pod(node) for node in nodes]
     found = await world.step(workload(needed=5, on=nodes, pools=both), second=7200)
     assert [(outcome.floor_nodes, outcome.condition) for outcome in found["vllm"]] == [(2, "Ready"), (3, "Ready")]
+
+
+def spot_and_on_demand(share: float = 0.5, **changes: Any) -> tuple[NodePool, NodePool]:
+    """All nodes of the first are spot; the share on demand is the second one's."""
+    terms = Spot(price_per_node_hour=0.4, preemptions_per_node_hour=0.05, on_demand_in_next_pool=True)
+    return pool("spot", spot=terms, on_demand_base_share=share, **changes), pool("standard")
+
+
+def floors(outcomes: tuple[PoolOutcome, ...]) -> dict[str, int]:
+    return {outcome.name: outcome.floor_nodes for outcome in outcomes}
+
+
+async def test_a_spot_pool_and_its_on_demand_pool_are_told_their_parts(world: World) -> None:
+    found = await world.step(workload(needed=6, replicas=6, pools=spot_and_on_demand()))
+    spot, standard = found["vllm"]
+    assert floors(found["vllm"]) == {"spot": 3, "standard": 3}
+    assert "3 of them on demand, from standard" in spot.message
+    assert (spot.numbers["on_demand_nodes"], spot.numbers["spot_nodes"]) == (3.0, spot.numbers["keep_nodes"])
+    assert world.provider("spot").asks[-1].keep_nodes >= 3
+    assert world.provider("standard").asks[-1].keep_nodes == 3
+    assert standard.condition == "Ready"
+
+
+async def test_parts_stay_as_they_are_while_nodes_and_pods_come(world: World) -> None:
+    """What the on-demand pool holds is on demand already: nothing is asked for twice."""
+    pools = spot_and_on_demand()
+    await world.step(workload(needed=6, replicas=6, pools=pools))
+    world.has_nodes("d0", "d1", "d2", pool="standard")
+    world.pods = [gpu_pod(node) for node in ("d0", "d1", "d2")]
+    found = await world.step(workload(needed=6, replicas=6, on=["d0", "d1", "d2"], pools=pools), second=60)
+    assert floors(found["vllm"]) == {"spot": 3, "standard": 3}
+    world.has_nodes("s0", "s1", "s2", pool="spot")
+    nodes = ["d0", "d1", "d2", "s0", "s1", "s2"]
+    world.pods = [gpu_pod(node) for node in nodes]
+    found = await world.step(workload(needed=6, on=nodes, pools=pools), second=120)
+    assert floors(found["vllm"]) == {"spot": 3, "standard": 3}
+
+
+async def test_an_unknown_need_keeps_both_parts(world: World) -> None:
+    """However long it lasts: a floor that was divided is not divided again."""
+    pools = spot_and_on_demand()
+    await world.step(workload(needed=6, replicas=6, pools=pools))
+    for second in range(30, 3600, 30):
+        found = await world.step(workload(needed=None, replicas=6, pools=pools), second=second)
+    assert floors(found["vllm"]) == {"spot": 3, "standard": 3}
+
+
+async def test_a_fallen_need_keeps_both_parts_for_the_cooldown(world: World) -> None:
+    pools = spot_and_on_demand()
+    await world.step(workload(needed=6, replicas=6, pools=pools))
+    nodes = ["d0", "d1", "d2", "s0", "s1", "s2"]
+    world.has_nodes("d0", "d1", "d2", pool="standard")
+    world.has_nodes("s0", "s1", "s2", pool="spot")
+    world.pods = [gpu_pod(node) for node in nodes]
+    await world.step(workload(needed=6, on=nodes, pools=pools), second=60)
+    world.pods = [gpu_pod("s0")]
+    found = await world.step(workload(needed=1, on=["s0"], pools=pools), second=90)
+    assert floors(found["vllm"]) == {"spot": 6, "standard": 3}  # headroom after the peak is the spot pool's
+    for second in range(120, 9000, 30):
+        found = await world.step(workload(needed=1, on=["s0"], pools=pools), second=second)
+    assert floors(found["vllm"]) == {"spot": 1, "standard": 0}
+
+
+@pytest.mark.parametrize("state", ["StockedOut", "QuotaExceeded"])
+async def test_what_does_not_come_as_spot_is_asked_of_the_on_demand_pool(world: World, state: Any) -> None:
+    pools = spot_and_on_demand()
+    world.provider("spot").told = PoolTold(state=state, message="no capacity")
+    for second in (0, 30, 60):
+        found = await world.step(workload(needed=6, replicas=6, pools=pools), second=second)
+    assert floors(found["vllm"])["standard"] == 6
+    assert found["vllm"][0].condition == state
+
+
+@pytest.mark.parametrize("state", ["StockedOut", "QuotaExceeded", "Refused"])
+async def test_while_the_on_demand_pool_cannot_be_had_all_stays_spot(world: World, state: Any) -> None:
+    pools = spot_and_on_demand()
+    world.provider("standard").told = PoolTold(state=state, message="no capacity")
+    for second in (0, 30):
+        found = await world.step(workload(needed=6, replicas=6, pools=pools), second=second)
+    assert floors(found["vllm"])["spot"] == 6
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [pytest.param((), id="none"), pytest.param((pool("standard", gpus_per_node=8),), id="one-of-unlike-nodes")],
+)
+async def test_without_a_pool_like_it_behind_it_nothing_is_divided(world: World, behind: tuple[NodePool, ...]) -> None:
+    first, _ = spot_and_on_demand()
+    found = await world.step(workload(needed=6, replicas=6, pools=(first, *behind)))
+    assert floors(found["vllm"])["spot"] == 6
+
+
+async def test_workloads_that_go_on_to_different_pools_leave_the_first_undivided(world: World) -> None:
+    first, second = spot_and_on_demand()
+    found = await world.step(
+        workload("a", needed=3, replicas=3, pools=(first, second)),
+        workload("b", needed=3, replicas=3, pools=(first, pool("other"))),
+    )
+    assert floors(found["a"])["spot"] == 6
 
 
 async def test_a_replica_larger_than_a_node_is_refused_and_the_other_pools_go_on(world: World) -> None:

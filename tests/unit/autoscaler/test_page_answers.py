@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from made_objects import forecast
 
 from autoscaler.autoscaler import Autoscaler
 from autoscaler.cluster import Key
@@ -120,6 +121,20 @@ def test_one_autoscaler_tells_everything_of_its_last_step() -> None:
     assert answer["history"]["aheadReplicas"] == [None, None]
     assert answer["spec"]["slo"]["tpotSeconds"] == 0.075
     json.dumps(answer, allow_nan=False)
+
+
+def test_the_forecast_is_told_now_and_as_it_was() -> None:
+    answer = autoscaler_json(shown(step(0), step(15, forecast=forecast(8.0, covered_share=None))), KEY)
+    assert answer is not None
+    assert answer["forecast"] == {
+        "lowerRequestsPerSecond": 6.4,
+        "medianRequestsPerSecond": 8.0,
+        "upperRequestsPerSecond": 9.6,
+        "leadTimeSeconds": 240.0,
+        "coveredShare": None,
+    }
+    assert answer["history"]["forecastUpperRequestsPerSecond"] == [None, 9.6]
+    assert answer["history"]["forecastLowerRequestsPerSecond"] == [None, 6.4]
 
 
 def test_a_later_question_is_answered_with_what_is_new() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_objects import forecast
 
 from autoscaler.cluster import Key
 from autoscaler.outcome import Acted, Outcome, Replicas
@@ -123,7 +124,7 @@ def test_an_autoscaler_takes_less_than_100_kb_however_long_it_runs() -> None:
         for step in range(2 * 5760):
             numbers = {name: float(step) for name in COLUMNS}
             decision = Decision(desired_replicas=step, reason="R", message=f"{step:0300}", numbers=numbers)
-            past.record(replace(outcome(step * 15), decision=decision))
+            past.record(replace(outcome(step * 15), decision=decision, forecast=forecast(float(step))))
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

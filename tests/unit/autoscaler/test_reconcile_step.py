@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from made_objects import KEY
+from made_objects import KEY, forecast
 from made_objects import autoscaler as made_autoscaler
 from made_objects import scale as made_scale
 from virtual_loop import run_virtual
@@ -136,10 +136,21 @@ def test_a_step_observes_acts_and_tells_with_the_learned_lead_time() -> None:
     assert outcome.decision.desired_replicas == 5
     assert outcome.acted.after == 5
     assert outcome.findings == ()
+    assert outcome.forecast is None, "nothing was seen yet"
     assert parts.counted == []
     assert decided is not None
     assert decided.seen.snapshot.lead_time_seconds == 321.0
     assert not decided.scale_event_taken_back
+
+
+def test_what_is_expected_is_told_with_the_step() -> None:
+    parts, workloads = FakeParts(), Workloads()
+    expected = forecast()
+    workload = workloads.current(parts.autoscalers[KEY])
+    workload.forecast = lambda now_ns: expected if now_ns == NOW_NS else None  # type: ignore[method-assign]
+    assert step(parts, workloads)
+    ((outcome, _),) = parts.told
+    assert outcome.forecast is expected
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,12 @@ from policies.combined.state import CombinedState
 from policies.errors import BadInput
 from policies.hpa import Recommendation
 from policies.predictive.backfill import Samples
-from policies.predictive.load_history import LoadHistory
+from policies.predictive.band import BandState
+from policies.predictive.demand import Demand
+from policies.predictive.load_history import BINS_PER_DAY, LoadHistory, bin_of
 from policies.predictive.margin import Margin
 from policies.predictive.observed_load import ObservedLoad
+from policies.predictive.replica_capacity import sustained
 from policies.predictive.sizing import prior
 from policies.snapshot import NS_PER_SECOND
 
@@ -29,6 +32,56 @@ NOW_NS = 1_800_000_000 * NS_PER_SECOND
 NOTHING = Samples(
     at_ns=np.empty(0, np.int64), requests_per_second=np.empty(0), prompt_tokens=np.empty(0), output_tokens=np.empty(0)
 )
+
+
+def with_demand(workload: Workload, loads: np.ndarray) -> float:
+    """The workload after these loads, in replicas, until NOW_NS; what one replica sustains, requests/s."""
+    last = Demand(
+        at_ns=NOW_NS,
+        requests_per_second=1.0,
+        started_per_second=1.0,
+        tokens_per_second=200.0,
+        backlog=0.0,
+        running=1.0,
+        prompt_tokens=400.0,
+        output_tokens=200.0,
+    )
+    history = LoadHistory.of(bin_of(NOW_NS) - len(loads), loads)
+    state = workload.running.state
+    predictive = replace(state.predictive, last=last, load=ObservedLoad(history=history), lead_time_seconds=600.0)
+    workload.running.state = replace(state, predictive=predictive)
+    per_replica = sustained(workload.spec.predictive, last)
+    assert per_replica is not None
+    return per_replica
+
+
+def test_a_forecast_is_of_the_demand_that_was_seen_in_requests() -> None:
+    """Its unit is that of demand, and it needs two hours."""
+    new = Workloads().current(autoscaler())
+    assert new.forecast(NOW_NS) is None
+    with_demand(new, np.full(120, 4.0))
+    assert new.forecast(NOW_NS) is None
+    workload = Workloads().current(autoscaler())
+    per_replica = with_demand(workload, np.full(2 * BINS_PER_DAY, 4.0))
+    told = workload.forecast(NOW_NS)
+    assert told is not None
+    assert told.median_requests_per_second == pytest.approx(4.0 * per_replica)
+    assert told.lower_requests_per_second < 4.0 * per_replica < told.upper_requests_per_second
+    assert told.lead_time_seconds == 600.0
+    assert workload.forecast(NOW_NS + 300 * NS_PER_SECOND) is None, "demand is not known any more"
+
+
+def test_a_forecast_in_other_units_begins_anew() -> None:
+    workloads = Workloads()
+    workload = workloads.current(autoscaler())
+    with_demand(workload, np.full(2 * BINS_PER_DAY, 4.0))
+    assert workload.forecast(NOW_NS) is not None
+    assert workload.band.said
+    workloads.current(autoscaler(maxReplicas=7))
+    assert workload.forecast(NOW_NS) is not None
+    workloads.current(autoscaler(profile="llama-3.1-8b-a100"))
+    assert workload.band == BandState()
+    assert workload.forecast(NOW_NS) is None
 
 
 def learned_workload(workloads: Workloads, **spec: Any) -> Workload:

@@ -105,6 +105,22 @@ def test_the_steps_follow_from_demand_to_what_was_written() -> None:
 
 
 @pytest.mark.parametrize(
+    ("covered", "words"),
+    [
+        pytest.param({}, "", id="not-known-yet"),
+        pytest.param({"coveredShare": 0.8125}, "; 81% of the last day came as told", id="known"),
+    ],
+)
+def test_the_forecast_stands_between_capacity_and_what_it_takes(covered: dict[str, float], words: str) -> None:
+    band = {"lowerRequestsPerSecond": 24.1, "medianRequestsPerSecond": 29.0, "upperRequestsPerSecond": 33.5, **covered}
+    found = changed(OBJECT, status__forecast={**OBJECT["status"]["forecast"], **band})
+    lines = as_text(found, PAGE, now_seconds=NOW).splitlines()
+    said = f"  forecast  24.1 to 33.5 requests/s in four of five cases, 29 in the middle, 240 s ahead{words}"
+    assert lines[5] == said
+    assert lines[6].startswith("  ahead     14.52 replicas")
+
+
+@pytest.mark.parametrize(
     ("found", "page", "said"),
     [
         pytest.param(changed(OBJECT, status={}), None, "nothing was decided yet", id="no-status"),

@@ -51,6 +51,16 @@ def test_the_hpa_scales_the_same_workload_and_reads_its_need() -> None:
     assert list(findings_on(seen, key, need=19, status_replicas=20, our_behavior=behavior)) == []
 
 
+def test_the_guides_spot_pool_and_the_one_behind_it_are_taken() -> None:
+    blocks = [text for text in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if text.startswith("nodePools:")]
+    spot, on_demand = parse_spec({**AUTOSCALER["spec"], **yaml.safe_load(blocks[0])}).node_pools
+    assert spot.spot is not None
+    assert spot.spot.on_demand_in_next_pool
+    assert 0.0 < spot.on_demand_base_share < 1.0
+    assert on_demand.spot is None
+    assert spot.gpus_per_node == on_demand.gpus_per_node
+
+
 def as_applied(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "metadata": {**body["metadata"], "namespace": "default", "uid": "1", "resourceVersion": "1"}}
 

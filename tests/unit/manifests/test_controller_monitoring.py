@@ -13,6 +13,7 @@ from autoscaler.act.published import PublishedNeeds
 from autoscaler.cluster import Key
 from autoscaler.explain.conditions import TYPES
 from autoscaler.explain.own_metrics import ControllerMetrics
+from autoscaler.forecast import Forecast
 from autoscaler.outcome import Acted, Finding, Outcome, Replicas
 from policies.decision import Decision
 
@@ -113,6 +114,13 @@ def served() -> dict[str, tuple[str, ...]]:
         replicas=Replicas(asked=1, ready=1, starting=0),
         acted=Acted(),
         findings=(Finding(type="Ready", status="True", reason="Deciding", message=""),),
+        forecast=Forecast(
+            lower_requests_per_second=1.0,
+            median_requests_per_second=2.0,
+            upper_requests_per_second=3.0,
+            lead_time_seconds=240.0,
+            covered_share=None,
+        ),
     )
     metrics.step(outcome)
     metrics.error("Timeout")

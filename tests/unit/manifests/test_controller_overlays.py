@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from adapter.sources.kubernetes.monitors import MonitorKind, prune_monitor
 from autoscaler.configuration_file import parse_configuration
 from autoscaler.crd.node_pool import Placeholders
 
@@ -43,9 +44,18 @@ def test_there_is_an_overlay_for_each_way_of_installing() -> None:
         "floor",
         "gke-workload-identity",
         "placeholders",
+        "pod-monitor",
+        "pod-monitoring",
         "prometheus",
     ]
-    assert [folder.name for folder in COMPONENTS] == ["direct", "floor", "gke-workload-identity", "placeholders"]
+    assert [folder.name for folder in COMPONENTS] == [
+        "direct",
+        "floor",
+        "gke-workload-identity",
+        "placeholders",
+        "pod-monitor",
+        "pod-monitoring",
+    ]
 
 
 @EACH
@@ -105,6 +115,8 @@ def test_every_binding_is_to_the_controllers_service_account_and_to_a_role_that_
             },
         ),
         ("gke-workload-identity", {("NetworkPolicy", "leadtime-controller-metadata-server")}),
+        ("pod-monitor", {("PodMonitor", "leadtime-controller")}),
+        ("pod-monitoring", {("PodMonitoring", "leadtime-controller")}),
         ("prometheus", set()),
     ],
 )
@@ -140,6 +152,27 @@ def test_components_go_together(kustomize: Build, tmp_path: Path) -> None:
 def test_sources_in_order_of_priority(overlay: str, sources: list[str], kustomize: Build, one: One) -> None:
     content = configuration(kustomize(CONTROLLER / "overlays" / overlay), one)
     assert [next(key for key in each if key != "name") for each in content["sources"]] == sources
+
+
+@pytest.mark.parametrize(
+    ("overlay", "kind"), [("pod-monitor", "PodMonitor"), ("pod-monitoring", "PodMonitoring")], ids=lambda each: each
+)
+def test_a_monitor_names_the_page_of_the_controllers_pods(
+    overlay: str, kind: MonitorKind, kustomize: Build, one: One
+) -> None:
+    """As the adapter reads such an object: the named port is the pods' own, and nothing of it is left out."""
+    objects = kustomize(CONTROLLER / "overlays" / overlay)
+    monitor = prune_monitor(kind, one(objects, kind))
+    (endpoint,) = monitor.endpoints
+    deployment = one(objects, "Deployment")
+    template = deployment["spec"]["template"]
+    (port,) = template["spec"]["containers"][0]["ports"]
+    annotations = template["metadata"]["annotations"]
+    assert monitor.notes == ()
+    assert monitor.namespaces == frozenset({deployment["metadata"]["namespace"]})
+    assert monitor.selector.matches(template["metadata"]["labels"])
+    assert (endpoint.port, endpoint.path) == (port["name"], annotations["prometheus.io/path"])
+    assert str(port["containerPort"]) == annotations["prometheus.io/port"]
 
 
 def test_placeholders_have_the_priority_class_that_the_crd_names_by_default(kustomize: Build, one: One) -> None:

@@ -66,6 +66,19 @@ def full(nodes: int) -> PoolSeen:
     return PoolSeen(nodes=ready(nodes), workloads=(needs(4 * nodes, 4 * nodes),))
 
 
+def test_pods_that_come_to_stand_on_another_pool_are_no_peak_that_has_passed() -> None:
+    """The need of all pools together is what rises and falls."""
+    alone, told = Pool(), Pool()
+    for pool in (alone, told):
+        pool.step(0, PoolSeen(nodes=ready(4), workloads=(needs(16, 16),)))
+    fallen = needs(8, 8)
+    moved = replace(fallen, elsewhere_replicas=8)
+    after_peak = alone.step(30, PoolSeen(nodes=ready(2), workloads=(fallen,)))
+    after_move = told.step(30, PoolSeen(nodes=ready(2), workloads=(moved,)))
+    assert after_peak.numbers["ahead_gpus"] > 15
+    assert after_move.numbers["ahead_gpus"] == pytest.approx(8)
+
+
 def test_no_room_is_held_for_replicas_that_nobody_may_ask_for() -> None:
     """After a peak its room is kept for a while, but not beyond maxReplicas."""
     after_peak = PoolSeen(nodes=ready(4), workloads=(needs(2, 2),))
