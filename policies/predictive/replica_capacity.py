@@ -1,6 +1,7 @@
 """What one replica can do with the requests that come now: by the profile, their mean sizes and the SLO."""
 
 import math
+from functools import lru_cache
 
 from policies.capacity.sustained import seconds_per_request, sustained_requests_per_second
 from policies.predictive.demand import Demand
@@ -27,6 +28,7 @@ def sustained(spec: PredictiveSpec, sample: Demand) -> float | None:
     return rate if rate > 0 else None
 
 
+@lru_cache(maxsize=4)  # asked for twice in a step: what is delivered, then what is needed
 def within_slo(spec: PredictiveSpec, misses: MissModel, sample: Demand, work_factor: float) -> WithinSLO | None:
     """What a replica delivers by its load; None while the requests' sizes are unknown."""
     if sustained(spec, sample) is None:

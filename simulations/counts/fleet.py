@@ -22,12 +22,8 @@ _AT_ONCE = Stage(0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What one replica has done since second zero, had it served from the start; a pod's own is a difference of two.
+    """What one replica has done since second zero, had it served from the start; a pod's own is a difference of two."""
 
-    answered: as of the last scrape (`show_answered`).
-    """
-
-    answered: float = 0.0
     prompt_tokens: float = 0.0
     generation_tokens: float = 0.0
 
@@ -53,6 +49,7 @@ class CountFleet:
     """The caller moves time with `advance`, at most to the next change of the arrivals, and capacity with `scale`.
 
     ready: pods that take requests. replicas: asked for. gpu_seconds: of pods that have ended.
+    admitted: requests that have left the queue so far.
     """
 
     def __init__(
@@ -64,7 +61,7 @@ class CountFleet:
         self.replicas = initial_replicas
         self.queue = Queue(profile)
         self.totals = Totals()
-        self._answered = 0.0
+        self.admitted = 0.0
         self.step_seconds = profile.base_seconds
         self.pods: dict[int, CountPod] = {}
         self.ready: dict[int, CountPod] = {}
@@ -92,9 +89,8 @@ class CountFleet:
         self.now_seconds += seconds
         if count:
             before = self.totals
-            self._answered += flow.finished / count
+            self.admitted += flow.admitted
             self.totals = Totals(
-                answered=before.answered,
                 prompt_tokens=before.prompt_tokens + flow.admitted * mix.prompt_tokens / count,
                 generation_tokens=before.generation_tokens + flow.generated_tokens / count,
             )
@@ -120,11 +116,6 @@ class CountFleet:
             for pod in wanted[: self.replicas - replicas]:
                 self._delete(pod)
         self.replicas = replicas
-
-    def show_answered(self, more_running: float) -> None:
-        """Bring `totals.answered` up to date, less what runs beyond the fluid's batch; a counter never falls."""
-        shown = max(self.totals.answered, self._answered - more_running)
-        self.totals = replace(self.totals, answered=shown)
 
     def spent_gpu_seconds(self) -> float:
         """From each pod's creation to its end, or to now; whole replicas, in GPUs."""

@@ -1,8 +1,9 @@
 """What the count-level fleet shows: the series that policies ask for, through scrapes, as real `Snapshot`s.
 
-Names, units and meaning are those of simulations/exporter.py and simulations/derived.py; of each pod the value is the
-mean over its like. Two series are models: GPU utilization is the chance of a batch that is not empty, 1 - exp(-n), and
-P90 latencies are those of the serving curve at the present step time, plus the wait in the queue.
+Names, units and meaning are those of simulations/exporter.py and simulations/derived.py. Requests are shown at the pods
+that they were sent to (shown_pods.py); all else of a pod is the mean over its like. Two series are models: GPU
+utilization is the chance of a batch that is not empty, 1 - exp(-n), and P90 latencies are those of the serving curve at
+the present step time, plus the wait in the queue.
 
 A real batch also fluctuates with single requests, which rules that take a maximum over a window react to. `Noise` adds
 what the fluid lacks of it, from a seed; what was answered moves against it, so that arrivals add up.
@@ -26,6 +27,7 @@ from simulations.counts.demand_counts import BIN_SECONDS
 from simulations.counts.fleet import CountFleet, CountPod
 from simulations.counts.queue import Flow, Mix
 from simulations.counts.serving_curve import ServingCurve
+from simulations.counts.shown_pods import F8, ShownPods
 from simulations.derived import KV_CACHE_UTIL_THRESHOLD, QUEUE_DEPTH_THRESHOLD
 from simulations.exporter import GPU_UTILIZATION
 from simulations.lead_time import generator
@@ -90,9 +92,13 @@ class View:
         return 1.0 - math.exp(-self.running)
 
 
+_OF_PODS: dict[str, Callable[[ShownPods], F8]] = {
+    "vllm:num_requests_running": lambda shown: shown.running,
+    "vllm:num_requests_waiting": lambda shown: shown.waiting,
+    "vllm:request_success_total": lambda shown: shown.answered,
+}
+
 _GAUGES: dict[str, Gauge] = {
-    "vllm:num_requests_running": lambda view: view.running,
-    "vllm:num_requests_waiting": lambda view: view.waiting,
     "vllm:kv_cache_usage_perc": lambda view: view.kv,
     "vllm:num_preemptions_total": lambda _: 0.0,
     GPU_UTILIZATION: lambda view: float(round(100.0 * view.busy)),
@@ -100,7 +106,6 @@ _GAUGES: dict[str, Gauge] = {
 }
 
 _COUNTERS = {
-    "vllm:request_success_total": "answered",
     "vllm:prompt_tokens_total": "prompt_tokens",
     "vllm:generation_tokens_total": "generation_tokens",
 }
@@ -150,6 +155,7 @@ class CountMetrics:
         self._names = {query: series_name(query.name) for query in self._queries}
         self._scraped_ns = -_MAX_AGE_NS - 1
         self._noise = Noise(seed)
+        self._shown, self._admitted = ShownPods(), 0.0
         self._observations: Mapping[MetricQuery, Observation] = self._errors()
 
     def scrape(self, mix: Mix, flow: Flow, seconds: float) -> None:
@@ -158,8 +164,14 @@ class CountMetrics:
         since = max(1e-3, (fleet.now_ns - self._scraped_ns) / NS_PER_SECOND)
         self._scraped_ns = fleet.now_ns // NS_PER_SECOND * NS_PER_SECOND
         view = View(fleet, self._curve, mix, flow, seconds, self._noise.next(fleet, mix, since))
-        fleet.show_answered(view.running - fleet.queue.batch)
         pods = list(fleet.ready.values())
+        self._shown = self._shown.after(
+            tuple(fleet.ready),
+            admitted=fleet.admitted - self._admitted,
+            waiting=view.ready * view.waiting,
+            running=view.ready * view.running,
+        )
+        self._admitted = fleet.admitted
         answers: dict[tuple[str, str], Observation | None] = {}
         for query in self._queries:
             key = (self._names[query], query.type)
@@ -189,6 +201,16 @@ class CountMetrics:
             return ExternalMetric((_milli(_AGGREGATES[name](view)),))
         if not pods or not is_simulated(query):
             return None
+        if name in _OF_PODS:
+            values = [_milli(value) for value in _OF_PODS[name](self._shown).tolist()]
+            if query.type == "External":
+                return ExternalMetric(tuple(values))
+            return PodMetrics(
+                {
+                    pod.shown.name: PodSample(value_milli=value, at_ns=self._scraped_ns)
+                    for pod, value in zip(pods, values, strict=True)
+                }
+            )
         if name in _GAUGES:
             value = _milli(_GAUGES[name](view))
             if query.type == "External":

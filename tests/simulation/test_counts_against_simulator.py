@@ -111,6 +111,25 @@ def test_policies_read_the_demand_that_there_is() -> None:
     assert seen == pytest.approx(119 * 90.0, rel=0.02)
 
 
+def test_a_queue_that_new_pods_share_is_not_read_as_demand() -> None:
+    """Three pods in an overload, then forty: each sample tells what came since the last."""
+    fleet = CountFleet(PROFILE, counts(), LeadTime(sigma=0.0), initial_replicas=3, seed=1)
+    metrics = CountMetrics(fleet, curve(), QUERIES, seed=1)
+    state, rates, waited = DemandState(), [], 0.0
+    fleet.scale(40)
+    for _ in range(80):
+        flow = fleet.advance(15.0, 450.0, MIX)
+        waited = max(waited, fleet.queue.waiting)
+        metrics.scrape(MIX, flow, 15.0)
+        sample, state = estimate(state, metrics.snapshot())
+        rates += [] if sample is None else [sample.requests_per_second]
+    assert waited > 3_000, "else nothing is shown"
+    assert len(fleet.ready) == 40
+    assert fleet.queue.waiting == 0
+    assert min(rates) > 25.5
+    assert max(rates) < 34.5
+
+
 def snapshot_of(fleet: CountFleet) -> Snapshot:
     metrics = CountMetrics(fleet, curve(), QUERIES, seed=1)
     metrics.scrape(MIX, fleet.advance(1.0, 6.0, MIX), 1.0)
