@@ -22,7 +22,7 @@ from simulations.counts.capacity import peak_replicas as peak_of
 from simulations.counts.demand_counts import BIN_SECONDS
 from simulations.counts.run import CountWorld
 from simulations.counts.serving_curve import serving_curve
-from simulations.history.service import Service
+from simulations.history.service import SERVERS, ServerName, Service
 from simulations.history.whatif import Question, answer, check_first_bin, default_first_bin, replicas_at_start
 from simulations.report.whatif_page import whatif_html
 from simulations.slo import SLO
@@ -46,6 +46,9 @@ def whatif_command(
     selector: Annotated[
         str, typer.Option(metavar="MATCHERS", help='Of the servers\' series: namespace="llm",model_name="m".')
     ] = "",
+    server: Annotated[
+        ServerName, typer.Option(help="Whose series they are: " + ", ".join(each.title for each in SERVERS.values()))
+    ] = "vllm",
     deployment: Annotated[
         str | None,
         typer.Option(
@@ -53,13 +56,14 @@ def whatif_command(
         ),
     ] = None,
     query: Annotated[
-        str | None, typer.Option(metavar="PROMQL", help="Requests/s that arrived.", show_default="vLLM's counters")
+        str | None,
+        typer.Option(metavar="PROMQL", help="Requests/s that arrived.", show_default="the servers' counters"),
     ] = None,
     prompt_query: Annotated[
-        str | None, typer.Option(metavar="PROMQL", help="Prompt tokens/s.", show_default="vLLM's counter")
+        str | None, typer.Option(metavar="PROMQL", help="Prompt tokens/s.", show_default="the servers' counter")
     ] = None,
     output_query: Annotated[
-        str | None, typer.Option(metavar="PROMQL", help="Generated tokens/s.", show_default="vLLM's counter")
+        str | None, typer.Option(metavar="PROMQL", help="Generated tokens/s.", show_default="the servers' counter")
     ] = None,
     replicas_query: Annotated[
         str | None,
@@ -165,6 +169,7 @@ def whatif_command(
             assert prometheus is not None
             service = Service(
                 url=prometheus,
+                server=server,
                 selector=selector,
                 query=query,
                 prompt_query=prompt_query,

@@ -13,9 +13,9 @@ from simulations.counts.demand_counts import BIN_SECONDS, Counts, count
 from simulations.demand.text import demand_from
 from simulations.history.minutes import FEWEST_MINUTES, Attained, check_history, counts_of
 from simulations.history.samples import F8, MINUTE_SECONDS, Known
+from simulations.history.server_counters import read_history
 from simulations.history.servers_and_pods import attained, lead_time_from, pod_lead_seconds, token_cvs
 from simulations.history.service import Service
-from simulations.history.vllm_counters import read_history
 from simulations.lead_time import LeadTime
 from simulations.slo import SLO
 

@@ -2,7 +2,7 @@
 
 Arrivals are what was answered plus what more is running or waiting, over the same window, summed over a workload's
 pods: a queue that builds up is demand too. Source of the rule: policies/serving_counters.py, which reads the servers
-themselves.
+themselves, vLLM's, SGLang's or TGI's.
 """
 
 import asyncio
@@ -28,11 +28,17 @@ WINDOW_SECONDS = 120
 
 _KIND_LABEL = "leadtime_series"
 _COUNTERS = {
-    "answered": "vllm:request_success_total",
-    "prompt": "vllm:prompt_tokens_total",
-    "output": "vllm:generation_tokens_total",
+    "answered": ("vllm:request_success_total", "sglang:num_requests_total", "tgi_request_success"),
+    "prompt": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "tgi_request_input_length_sum"),
+    "output": ("vllm:generation_tokens_total", "sglang:generation_tokens_total", "tgi_request_generated_tokens_sum"),
 }
-_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+_GAUGES = (
+    ("sum({})", "vllm:num_requests_running", "vllm:num_requests_waiting"),
+    ("sum(max by (namespace, pod, dp_rank) ({}))", "sglang:num_running_reqs", "sglang:num_queue_reqs"),
+    ("sum({})", "tgi_batch_current_size", "tgi_queue_size"),
+)
+"""Of each server in the same order; before the gauges, how requests are counted once, as in
+autoscaler/observe/demand_rules.py. At an instant at which several servers show a series, the first one's is taken."""
 _FEWEST_ANSWERED = 1e-3
 """Requests/s from which tokens per request are told: one in a quarter of an hour."""
 
@@ -96,8 +102,13 @@ def promql(pods: PodsOf, matchers: Mapping[str, str]) -> str:
     labels = ",".join(
         [*(f"{name}={json.dumps(value)}" for name, value in own.items()), f"pod=~{json.dumps(pods.names)}"]
     )
-    parts = {kind: f"sum(rate({metric}{{{labels}}}[{WINDOW_SECONDS}s]))" for kind, metric in _COUNTERS.items()}
-    parts["in_flight"] = " + ".join(f"sum({metric}{{{labels}}})" for metric in _GAUGES)
+    parts = {
+        kind: " or ".join(f"sum(rate({metric}{{{labels}}}[{WINDOW_SECONDS}s]))" for metric in metrics)
+        for kind, metrics in _COUNTERS.items()
+    }
+    parts["in_flight"] = " or ".join(
+        " + ".join(once.format(f"{metric}{{{labels}}}") for metric in metrics) for once, *metrics in _GAUGES
+    )
     return " or ".join(f'label_replace({part}, "{_KIND_LABEL}", "{kind}", "", "")' for kind, part in parts.items())
 
 

@@ -27,6 +27,7 @@ def make_sources(
             source=_make(each, targets, session, monotonic),
             interval_seconds=each.interval_seconds,
             lag_seconds=each.lag,
+            reads_pages=each.scrape is not None,
         )
 
 

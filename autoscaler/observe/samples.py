@@ -42,6 +42,11 @@ class Samples(Generic[T]):
             return None
         return sample.value
 
+    def last(self, pod: PodKey) -> T | None:
+        """However old it is."""
+        sample = self._samples.get(pod)
+        return None if sample is None else sample.value
+
     def keep_only(self, pods: Collection[PodKey]) -> None:
         """Pods that are gone are forgotten; one of the same name may come."""
         for pod in [pod for pod in self._samples if pod not in pods]:

@@ -10,13 +10,9 @@ from simulations.demand.prometheus import query_matrix
 from simulations.derived import percent_above
 from simulations.history.minutes import Attained
 from simulations.history.samples import F8, MINUTE_SECONDS
+from simulations.history.server_counters import by_series
 from simulations.history.service import Service
-from simulations.history.vllm_counters import by_series
 from simulations.slo import SLO
-
-TTFT = "vllm:time_to_first_token_seconds_bucket"
-TPOT = "vllm:request_time_per_output_token_seconds_bucket"
-PROMPT_LENGTHS, OUTPUT_LENGTHS = "vllm:request_prompt_tokens_bucket", "vllm:request_generation_tokens_bucket"
 
 _POD_STEP_SECONDS = 300.0
 _DAY_POINTS = 288
@@ -56,9 +52,13 @@ def lead_time_from(seconds: Sequence[float]) -> tuple[float, float] | None:
 
 def attained(service: Service, slo: SLO, *, start_seconds: float, end_seconds: float) -> Attained:
     """What the servers' histograms say of the span."""
-    shares = []
-    for name, target in ((TTFT, slo.ttft_seconds), (TPOT, slo.tpot_seconds)):
-        bounds, counts = _histogram(service, name, start_seconds=start_seconds, end_seconds=end_seconds)
+    names, shares = service.names, list[float | None]()
+    asked = ((names.ttft, names.streamed, slo.ttft_seconds), (names.tpot, "", slo.tpot_seconds))
+    for name, matcher, target in asked:
+        if name is None:
+            shares.append(None)
+            continue
+        bounds, counts = _histogram(service, name, matcher, start_seconds=start_seconds, end_seconds=end_seconds)
         missed = percent_above(target, bounds, np.rint(counts).astype(np.int64)) if len(bounds) else None
         shares.append(None if missed is None else 1.0 - missed / 100.0)
     return Attained(ttft=shares[0], tpot=shares[1])
@@ -70,7 +70,7 @@ def token_cvs(service: Service, *, start_seconds: float, end_seconds: float) -> 
     Each bucket's requests are taken at its geometric middle, those above the last bound at that bound.
     """
     found: list[float | None] = []
-    for name in (PROMPT_LENGTHS, OUTPUT_LENGTHS):
+    for name in (service.names.prompt_lengths, service.names.output_lengths):
         bounds, counts = _histogram(service, name, start_seconds=start_seconds, end_seconds=end_seconds)
         if counts.sum() < 1 or len(bounds) < 2:
             found.append(None)
@@ -82,12 +82,14 @@ def token_cvs(service: Service, *, start_seconds: float, end_seconds: float) -> 
     return found[0], found[1]
 
 
-def _histogram(service: Service, name: str, *, start_seconds: float, end_seconds: float) -> tuple[F8, F8]:
+def _histogram(
+    service: Service, name: str, matcher: str = "", *, start_seconds: float, end_seconds: float
+) -> tuple[F8, F8]:
     """(finite upper bounds, observations per bucket in the span, the last above every bound); empty where unknown."""
     span = f"{round(end_seconds - start_seconds)}s"
     answer = query_matrix(
         service.url,
-        f"sum by (le) (increase({service.series(name)}[{span}]))",
+        f"sum by (le) (increase({service.series(name, matcher)}[{span}]))",
         start_seconds=end_seconds - MINUTE_SECONDS,
         end_seconds=end_seconds,
         step_seconds=float(MINUTE_SECONDS),

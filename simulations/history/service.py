@@ -1,23 +1,91 @@
 """Where Prometheus has a service's past: its servers' series and, where they are known, its Deployment's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-ANSWERED, RUNNING, WAITING = "vllm:request_success_total", "vllm:num_requests_running", "vllm:num_requests_waiting"
-PROMPT_TOKENS, OUTPUT_TOKENS = "vllm:prompt_tokens_total", "vllm:generation_tokens_total"
+ServerName = Literal["vllm", "sglang", "tgi"]
 
 _SERVER = ("namespace", "pod", "instance")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSeries:
+    """What one kind of server calls what is asked for; the meaning of each: autoscaler/observe/demand_rules.py.
+
+    title: as people call it. The histograms are names of buckets, None where it has not the very quantity.
+    engine_label: of the gauges, whose series that differ in other labels repeat the same requests; "" where none do.
+    streamed: a matcher of TTFTs that were observed with the first token; "" where all are.
+    """
+
+    title: str
+    answered: str
+    running: str
+    waiting: str
+    prompt_tokens: str
+    output_tokens: str
+    ttft: str | None
+    tpot: str | None
+    prompt_lengths: str
+    output_lengths: str
+    engine_label: str = ""
+    streamed: str = ""
+
+
+SERVERS: Mapping[ServerName, ServerSeries] = {
+    "vllm": ServerSeries(
+        title="vLLM",
+        answered="vllm:request_success_total",
+        running="vllm:num_requests_running",
+        waiting="vllm:num_requests_waiting",
+        prompt_tokens="vllm:prompt_tokens_total",
+        output_tokens="vllm:generation_tokens_total",
+        ttft="vllm:time_to_first_token_seconds_bucket",
+        tpot="vllm:request_time_per_output_token_seconds_bucket",
+        prompt_lengths="vllm:request_prompt_tokens_bucket",
+        output_lengths="vllm:request_generation_tokens_bucket",
+    ),
+    "sglang": ServerSeries(
+        title="SGLang",
+        answered="sglang:num_requests_total",
+        running="sglang:num_running_reqs",
+        waiting="sglang:num_queue_reqs",
+        prompt_tokens="sglang:prompt_tokens_total",
+        output_tokens="sglang:generation_tokens_total",
+        ttft="sglang:time_to_first_token_seconds_bucket",
+        tpot="sglang:request_time_per_output_token_seconds_bucket",
+        prompt_lengths="sglang:prompt_tokens_histogram_bucket",
+        output_lengths="sglang:generation_tokens_histogram_bucket",
+        engine_label="dp_rank",
+        streamed='is_streaming!="false"',
+    ),
+    "tgi": ServerSeries(
+        title="TGI",
+        answered="tgi_request_success",
+        running="tgi_batch_current_size",
+        waiting="tgi_queue_size",
+        prompt_tokens="tgi_request_input_length_sum",
+        output_tokens="tgi_request_generated_tokens_sum",
+        ttft=None,
+        tpot=None,
+        prompt_lengths="tgi_request_input_length_bucket",
+        output_lengths="tgi_request_generated_tokens_bucket",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Where a service's past is. selector: PromQL matchers of its servers' series, as namespace="llm".
 
-    query: of requests/s that arrived; None for the servers' counters. prompt_query, output_query: tokens/s, likewise.
-    replicas_query: of ready replicas; deployment: (namespace, name) whose ready replicas kube-state-metrics knows; None
-    for the number of servers. prompt_tokens, output_tokens: mean of a request where no counter says it.
+    server: their kind. query: of requests/s that arrived; None for the servers' counters. prompt_query, output_query:
+    tokens/s, likewise. replicas_query: of ready replicas; deployment: (namespace, name) whose ready replicas
+    kube-state-metrics knows; None for the number of servers. prompt_tokens, output_tokens: mean of a request where no
+    counter says it.
     """
 
     url: str
+    server: ServerName = "vllm"
     selector: str = ""
     query: str | None = None
     prompt_query: str | None = None
@@ -27,11 +95,23 @@ class Service:
     prompt_tokens: float = 512.0
     output_tokens: float = 128.0
 
-    def series(self, name: str) -> str:
-        return f"{name}{{{self.selector}}}"
+    @property
+    def names(self) -> ServerSeries:
+        return SERVERS[self.server]
+
+    def series(self, name: str, matcher: str = "") -> str:
+        return f"{name}{{{','.join(part for part in (self.selector, matcher) if part)}}}"
 
     def by_server(self, name: str) -> str:
+        """PromQL of a counter."""
         return f"sum by ({', '.join(_SERVER)}) ({self.series(name)})"
+
+    def gauge_by_server(self, name: str) -> str:
+        """PromQL of requests that run or wait, each counted once."""
+        if not self.names.engine_label:
+            return self.by_server(name)
+        engines = f"max by ({', '.join((*_SERVER, self.names.engine_label))}) ({self.series(name)})"
+        return f"sum by ({', '.join(_SERVER)}) ({engines})"
 
     def ready_query(self) -> tuple[str, str]:
         """(PromQL of ready replicas, what it is in words)."""
@@ -42,6 +122,6 @@ class Service:
             query = f'sum(kube_deployment_status_replicas_ready{{namespace="{namespace}",deployment="{name}"}})'
             return query, f"what ran: kube_deployment_status_replicas_ready of {namespace}/{name}"
         return (
-            f"count({self.by_server(RUNNING)})",
+            f"count({self.by_server(self.names.running)})",
             "what ran: as many replicas as servers showed metrics (--deployment takes the Deployment's own count)",
         )

@@ -73,6 +73,7 @@ class FleetLoad:
         self._sampled_seconds = 0.0
         self._pods: dict[str, SimulatedPod] = {}  # by the cluster's names
         self._queued_us: dict[str, float] = {}
+        self._ended: dict[int, tuple[int, int]] = {}  # pod's number -> prompt and output tokens of answers that ended
         self._last_seconds: float | None = None
 
     def tell(self, *, rate: float, prompt_tokens: int, output_tokens: int) -> None:
@@ -104,6 +105,8 @@ class FleetLoad:
                 return vllm_page(self.fleet, simulated)
             case "nim":  # 1.x: vLLM's names, bare
                 return vllm_page(self.fleet, simulated).replace("vllm:", "")
+            case "sglang":
+                return page_text(self._sglang(simulated))
             case "triton":
                 return page_text(self._triton(pod.name, simulated))
             case "torchserve":
@@ -138,8 +141,12 @@ class FleetLoad:
     def _advance(self, seconds: float) -> None:
         fleet = self.fleet
         fleet.advance(fleet.now_seconds + seconds)
-        for _ in fleet.take():
-            """Requests that are over make room."""
+        for piece in fleet.take():
+            for number, prompt, output in zip(
+                piece["replica"], piece["prompt_tokens"], piece["generated"], strict=True
+            ):
+                before = self._ended.get(number, (0, 0))
+                self._ended[number] = before[0] + int(prompt), before[1] + int(output)
         for name, pod in self._pods.items():
             if pod.row is not None:  # time in the queue of all requests: the queue's length, summed over time
                 self._queued_us[name] += float(fleet.engine.servers[pod.row]["waiting"]) * seconds * 1e6
@@ -149,6 +156,19 @@ class FleetLoad:
 
     def _gpu_percent(self, name: str) -> int:
         return self._gpus.percent().get(self._pods[name].name, 0)
+
+    def _sglang(self, pod: SimulatedPod) -> list[Sample]:
+        """vLLM's engine; tokens are counted when an answer ends."""
+        server, (prompt, output) = self.fleet.engine.servers[pod.row], self._ended.get(pod.number, (0, 0))
+        labels = OWN_LABELS["sglang"]
+        ranks = {**labels, "moe_ep_rank": "0", "pp_rank": "0", "tp_rank": "0"}
+        return [
+            ("sglang:num_running_reqs", ranks, float(server["running"])),
+            ("sglang:num_queue_reqs", ranks, float(server["waiting"])),
+            ("sglang:num_requests_total", labels, float(server["succeeded"])),
+            ("sglang:prompt_tokens_total", labels, float(prompt)),
+            ("sglang:generation_tokens_total", labels, float(output)),
+        ]
 
     def _triton(self, name: str, pod: SimulatedPod) -> list[Sample]:
         server, labels = self.fleet.engine.servers[pod.row], OWN_LABELS["triton"]

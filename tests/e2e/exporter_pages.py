@@ -14,6 +14,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
 OWN_LABELS: Mapping[str, Mapping[str, str]] = {
     "vllm": {"engine": "0", "model_name": "llama"},
     "nim": {"model_name": "llama"},
+    "sglang": {"engine_type": "unified", "model_name": "llama"},
     "triton": {"model": "llama", "version": "1"},
     "torchserve": {"model_name": "llama", "model_version": "default", "hostname": "localhost"},
     "broker": {"queue": "prompts"},

@@ -48,6 +48,7 @@ class System:
 SYSTEMS: Mapping[str, System] = {
     "vllm": System("vllm/vllm-openai:v0.12.0", 8000, "http"),
     "nim": System("nvcr.io/nim/meta/llama-3.1-8b-instruct:1.8", 8000, "http", path="/v1/metrics"),
+    "sglang": System("lmsysorg/sglang:v0.5.6", 30000, "http"),
     "triton": System("nvcr.io/nvidia/tritonserver:25.10-py3", 8002, "metrics"),
     "torchserve": System("pytorch/torchserve:0.12.0-gpu", 8082, "metrics"),
     "dcgm": System(

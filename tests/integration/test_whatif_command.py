@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class FakePrometheus:
         self.asked: list[str] = []
         self.spoil: Callable[[str, list[Any]], list[Any]] = lambda _, samples: samples
         self.missing: set[str] = set()
+        self.spelled: Mapping[str, str] = {}  # vLLM's name -> what another server calls it
         self.begun = time.time() - 60 * MINUTES
         fake = self
 
@@ -101,7 +102,7 @@ class FakePrometheus:
             return [
                 {"metric": {"le": le}, "values": [[at, str(count)] for at in times]} for le, count in BUCKETS.items()
             ]
-        name = next((each for each in counters("", 0.0) if each in query), "")
+        name = next((each for each in counters("", 0.0) if self.spelled.get(each, each) in query), "")
         if not name or name in self.missing:
             return []
         if query.startswith("count"):
@@ -135,6 +136,26 @@ def ask(
     result = run("--prometheus", server.url, "--days", 0.5, *QUICK, *hpa, *files, *more)
     assert result.exit_code == 0
     return result.stdout, json.loads((folder / "figures.json").read_text())
+
+
+def test_another_servers_past_is_the_same(server: FakePrometheus, tmp_path: Path) -> None:
+    """By SGLang's names for the same five counters; TTFT of streamed answers alone."""
+    names = (
+        "num_requests_total",
+        "num_running_reqs",
+        "num_queue_reqs",
+        "prompt_tokens_total",
+        "generation_tokens_total",
+    )
+    server.spelled = {vllm: f"sglang:{name}" for vllm, name in zip(counters("", 0.0), names, strict=True)}
+    text, figures = ask(server, tmp_path, "--server", "sglang", "--selector", 'namespace="llm"', "--lead-time", 200)
+    rows = {row["policy"]: row for row in figures["policies"]}
+    assert rows["leadtime"]["requests"] == pytest.approx(RATE * 86_400 * figures["judged_days"], rel=0.1)
+    assert figures["measured"]["ttft"] == pytest.approx(0.99 + 0.01 * 1.9 / 2.4)
+    assert "growth of sglang:num_requests_total + sglang:num_running_reqs" in " ".join(text.split())
+    ttft = 'sglang:time_to_first_token_seconds_bucket{namespace="llm",is_streaming!="false"}'
+    assert any(ttft in query for query in server.asked)
+    assert not any("vllm:" in query for query in server.asked)
 
 
 def test_a_services_own_past(server: FakePrometheus, tmp_path: Path) -> None:

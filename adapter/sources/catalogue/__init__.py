@@ -17,6 +17,7 @@ from adapter.sources.catalogue import (
     inference_gateway,
     leadtime,
     nim,
+    sglang,
     tgi,
     torchserve,
     triton,
@@ -38,7 +39,7 @@ __all__ = [
     "find_any_case",
 ]
 
-_SYSTEMS = (vllm, dcgm, gke, triton, torchserve, nim, tgi, inference_gateway, leadtime, applications)
+_SYSTEMS = (vllm, dcgm, gke, triton, torchserve, nim, tgi, sglang, inference_gateway, leadtime, applications)
 
 CATALOGUE: tuple[Metric, ...] = tuple(metric for system in _SYSTEMS for metric in system.METRICS)
 """Every metric, by system."""

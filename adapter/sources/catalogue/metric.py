@@ -1,14 +1,24 @@
 """One metric as an exporter writes it, and the rule that serves it as it is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from adapter.sources.rule import Latest, ObjectLabel, Quantile, Rate, Reducer, Rule
 
 Kind = Literal["gauge", "counter", "histogram"]
 System = Literal[
-    "vllm", "dcgm", "gke", "triton", "torchserve", "nim", "tgi", "inference-gateway", "leadtime", "application"
+    "vllm",
+    "dcgm",
+    "gke",
+    "triton",
+    "torchserve",
+    "nim",
+    "tgi",
+    "sglang",
+    "inference-gateway",
+    "leadtime",
+    "application",
 ]
 
 RATE_WINDOW_SECONDS = 60
@@ -94,3 +104,8 @@ def quantile_rule(metric: Metric, quantile: float, *, aliases: tuple[str, ...] =
         reducer="max",
         across="max",
     )
+
+
+def without_colon(rule: Rule) -> Rule:
+    """`vllm_num_requests_waiting` beside `vllm:num_requests_waiting`: users' usual renaming."""
+    return replace(rule, aliases=(*rule.aliases, rule.name.replace(":", "_")))

@@ -9,9 +9,7 @@ docs.nvidia.com "Observability for NVIDIA NIM for LLMs"; later NIM releases writ
 Aliases are what HPAs and prometheus-adapter configurations in public repositories call them.
 """
 
-from dataclasses import replace
-
-from adapter.sources.catalogue.metric import Metric, quantile_rule, rate_rule, raw_rules
+from adapter.sources.catalogue.metric import Metric, quantile_rule, rate_rule, raw_rules, without_colon
 from adapter.sources.rule import Rule, Total
 
 WAITING = Metric(
@@ -132,13 +130,8 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
-def _without_colon(rule: Rule) -> Rule:
-    """`vllm_num_requests_waiting` beside `vllm:num_requests_waiting`: users' usual renaming."""
-    return replace(rule, aliases=(*rule.aliases, rule.name.replace(":", "_")))
-
-
 RULES: tuple[Rule, ...] = tuple(
-    _without_colon(rule)
+    without_colon(rule)
     for rule in (
         *raw_rules(METRICS),
         Rule(

@@ -4,7 +4,8 @@ Ports and paths, as their own documentation has them:
 vLLM 8000 /metrics (docs.vllm.ai, usage/metrics); Triton 8002 /metrics (NVIDIA Triton user guide, metrics);
 TorchServe 8082 /metrics, on localhost unless metrics_address says otherwise (pytorch.org/serve/metrics_api);
 NIM for LLMs 8000 /v1/metrics (docs.nvidia.com/nim/large-language-models, observability); TGI 80 /metrics
-(huggingface/text-generation-inference, its image's PORT); DCGM exporter 9400 /metrics (NVIDIA/dcgm-exporter);
+(huggingface/text-generation-inference, its image's PORT); SGLang 30000 /metrics, with --enable-metrics only
+(docs.sglang.io, references/production_metrics); DCGM exporter 9400 /metrics (NVIDIA/dcgm-exporter);
 endpoint picker 9090 /metrics (gateway-api-inference-extension cmd/epp, which asks for a token unless it runs with
 --metrics-endpoint-auth=false).
 """
@@ -74,6 +75,13 @@ SYSTEMS: tuple[System, ...] = (
         serving_port=True,
     ),
     System(
+        name="sglang",
+        port=30000,
+        image=re.compile(r"sglang(?![^/]*router)[^/]*$"),  # its router shows no requests of a server's own
+        names=frozenset(["sglang", "sglang-server"]),
+        serving_port=True,
+    ),
+    System(
         name="vllm",
         port=8000,
         image=re.compile(r"vllm[^/]*$"),
@@ -82,7 +90,7 @@ SYSTEMS: tuple[System, ...] = (
     ),
 )
 _BY_NAME = {name: system for system in SYSTEMS for name in system.names}
-_ON_A_GPU = ("vllm", "triton", "torchserve")  # of an unknown image: systems to be told by the port that it declares
+_ON_A_GPU = ("vllm", "triton", "torchserve", "sglang")  # of an unknown image: told by the port that it declares
 
 
 @dataclass(frozen=True, slots=True)

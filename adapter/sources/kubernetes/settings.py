@@ -60,8 +60,8 @@ class KubernetesSettings(Section):
     could have another's pods scraped at a page that does not say their values. "monitoring" is where kube-prometheus
     installs its own; a monitor in the pod's own namespace, and a ClusterPodMonitoring, always counts."""
     known_systems: bool = True
-    """Scrape pods of vLLM, Triton, TorchServe, NIM, TGI, DCGM exporter and endpoint picker where nothing else names
-    their page, and pods that ask for a GPU at the ports of these."""
+    """Scrape pods of vLLM, SGLang, Triton, TorchServe, NIM, TGI, DCGM exporter and endpoint picker where nothing else
+    names their page, and pods that ask for a GPU at the ports of these."""
     exporter_namespaces: tuple[str, ...] = EXPORTER_NAMESPACES
     """Namespaces whose DCGM exporters are believed; "*" for all. Such a page speaks of pods of every namespace, so a
     tenant that runs a false one could move the others' scaling. These are where NVIDIA and Google install it."""

@@ -68,6 +68,18 @@ def test_an_older_name_leads_to_the_current_one() -> None:
     assert (found.current, found.age) == ("vllm:kv_cache_usage_perc", 1)
 
 
+def test_sglangs_time_per_output_token_is_its_inter_token_latency_and_not_a_requests() -> None:
+    found = find("sglang:time_per_output_token_seconds_sum")
+    assert found is not None
+    assert found.current == "sglang:inter_token_latency_seconds_sum"
+    assert find("sglang:request_time_per_output_token_seconds_sum") != found
+
+
+@pytest.mark.parametrize("name", ["sglang_num_queue_reqs", "sglang_requests_per_second", "vllm_num_requests_waiting"])
+def test_names_with_a_colon_are_found_with_an_underscore_too(name: str) -> None:
+    assert any(name in rule.aliases for rule in RULES)
+
+
 def test_a_histogram_is_asked_for_by_its_sum_or_count() -> None:
     assert find("vllm:time_to_first_token_seconds") is None
     assert find("vllm:time_to_first_token_seconds_bucket") is None
@@ -104,6 +116,16 @@ def test_a_histogram_is_asked_for_by_its_sum_or_count() -> None:
         ),
         pytest.param(
             "nv_inference_queue_duration_us", Latest(("nv_inference_queue_duration_us",)), id="and-its-counter"
+        ),
+        pytest.param(
+            "sglang:num_running_and_queue_reqs",
+            Total((("sglang:num_running_reqs",), ("sglang:num_queue_reqs",))),
+            id="sglangs-total-demand",
+        ),
+        pytest.param(
+            "sglang:inter_token_latency_seconds_p95",
+            Quantile(("sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds"), 0.95, 120),
+            id="sglangs-inter-token-latency-by-either-name",
         ),
         pytest.param("torchserve_requests_per_second", Rate(("ts_inference_requests_total",), 60), id="torchserve"),
         pytest.param(

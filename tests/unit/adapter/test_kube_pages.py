@@ -280,6 +280,8 @@ def test_settings_can_take_pods_out() -> None:
         pytest.param("nvcr.io/nim/meta/llama3-8b-instruct:1.0.3", [("http", 8000)], ":8000/v1/metrics", id="nim"),
         pytest.param("ghcr.io/huggingface/text-generation-inference:3", [], ":80/metrics", id="tgi"),
         pytest.param("huggingface/text-generation-inference", [("http", 8080)], ":8080/metrics", id="tgi-moved"),
+        pytest.param("lmsysorg/sglang:v0.5.6-cu129", [], ":30000/metrics", id="sglang"),
+        pytest.param("lmsysorg/sglang", [("http", 8000)], ":8000/metrics", id="sglang-moved"),
         pytest.param(
             "registry.k8s.io/gateway-api-inference-extension/epp:v1.0.0",
             [("grpc", 9002), ("metrics", 9090)],
@@ -287,6 +289,7 @@ def test_settings_can_take_pods_out() -> None:
             id="endpoint-picker",
         ),
         pytest.param("team/server:1", [("http", 8000)], ":8000/metrics", id="unknown-on-a-gpu-with-vllm's-port"),
+        pytest.param("team/server:1", [("http", 30000)], ":30000/metrics", id="unknown-on-a-gpu-with-sglang's-port"),
         pytest.param("team/server:1", [("metrics", 7777)], ":7777/metrics", id="unknown-on-a-gpu-with-a-metrics-port"),
     ],
 )

@@ -1,9 +1,12 @@
 """Past demand from Prometheus' range queries, over HTTP on the loopback and from matrices as it writes them."""
 
 import json
+import shutil
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -89,6 +92,66 @@ def test_the_query_names_the_workload_and_what_the_settings_add() -> None:
     text = promql(pods_of("llm", "StatefulSet", "vllm"), {"cluster": 'a"b'})
     assert '{cluster="a\\"b",namespace="llm",pod=~"vllm-[0-9]+"}' in text
     assert text.count("label_replace(") == 4
+
+
+SERVERS = {
+    "vllm": (
+        "vllm:request_success_total",
+        "vllm:prompt_tokens_total",
+        "vllm:generation_tokens_total",
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+    ),
+    "sglang": (
+        "sglang:num_requests_total",
+        "sglang:prompt_tokens_total",
+        "sglang:generation_tokens_total",
+        "sglang:num_running_reqs",
+        "sglang:num_queue_reqs",
+    ),
+    "tgi": (
+        "tgi_request_success",
+        "tgi_request_input_length_sum",
+        "tgi_request_generated_tokens_sum",
+        "tgi_batch_current_size",
+        "tgi_queue_size",
+    ),
+}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize(
+    "servers",
+    [
+        pytest.param(["vllm"], id="vllm"),
+        pytest.param(["sglang"], id="sglang"),
+        pytest.param(["tgi"], id="tgi"),
+        pytest.param(["vllm", "sglang"], id="of-two-the-first-one-s"),
+    ],
+)
+def test_prometheus_tells_the_demand_of_each_server(servers: Sequence[str], tmp_path: Path) -> None:
+    """Two pods, each with 2 answers/s of 100 and 50 tokens, 3 running and 1 waiting; a second server's are tenfold.
+    SGLang's two tensor-parallel ranks both write."""
+    series = []
+    for times, server in zip((1, 10), servers, strict=False):
+        for name, grows in zip(SERVERS[server], (120, 12_000, 6_000, None, None), strict=True):
+            begins = {SERVERS[server][3]: 3, SERVERS[server][4]: 1}.get(name, 0) * times
+            values = f"{begins}+{(grows or 0) * times}x10"
+            ranks = ("0", "1") if name.startswith("sglang:num_") and grows is None else ("0",)
+            series += [
+                {"series": f'{name}{{namespace="llm",pod="vllm-{pod}",tp_rank="{rank}"}}', "values": values}
+                for pod in (0, 1)
+                for rank in ranks
+            ]
+    expected = {"answered": 4, "prompt": 400, "output": 200, "in_flight": 8}
+    told = [{"labels": f'{{leadtime_series="{kind}"}}', "value": value} for kind, value in expected.items()]
+    check = {"expr": promql(pods_of("llm", "StatefulSet", "vllm"), {}), "eval_time": "8m", "exp_samples": told}
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": [check]}
+    file = tmp_path / "tests.yaml"
+    file.write_text(json.dumps({"rule_files": [], "tests": [test]}))
+    command = ["promtool", "test", "rules", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def samples(minutes: list[int], rate: float) -> Samples:

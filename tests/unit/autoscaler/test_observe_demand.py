@@ -1,7 +1,7 @@
 """What servers are asked to do, from sources to the answers of the policies' queries."""
 
 import math
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from adapter.sources.settings import SourceSettings
 from adapter.sources.source import Reading, SourceUnavailable
 from autoscaler.cluster import Key
 from autoscaler.observe.demand import Demand, DemandSource
-from autoscaler.observe.demand_rules import COUNTER_RULES, MISSED_LIMIT, is_demand, missed_rules, rules_for
+from autoscaler.observe.demand_rules import MISSED_LIMIT, SERVER_RULES, is_demand, missed_rules, rules_for
 from autoscaler.observe.demand_targets import DemandTarget, DemandTargets
 from autoscaler.observe.make_sources import make_sources
 from autoscaler.observe.pod_index import PodIndex
@@ -34,6 +34,7 @@ from policies.snapshot import NS_PER_SECOND, ExternalMetric, MetricError, Metric
 START_NS = 1_700_000_000 * NS_PER_SECOND
 TTFT, TPOT = missed_queries(2.0, 0.05)
 KEY = Key("llm", "vllm")
+VLLM, SGLANG, TGI = SERVER_RULES
 Pair = tuple[float, float]
 """(value, seconds since the start)."""
 A, B = PodKey("llm", "vllm-a"), PodKey("llm", "vllm-b")
@@ -81,7 +82,7 @@ class FakeSource:
             raise self.failure
         counters = {
             rule.name: [Series({}, value, self.at_ns, pod) for pod, value in self.values.items()]
-            for rule in COUNTER_RULES.values()
+            for rule in VLLM.values()
         }
         return Reading(series={**counters, **self.series})
 
@@ -127,7 +128,7 @@ async def test_a_pod_counts_with_all_its_counters_or_not_at_all() -> None:
     source = FakeSource("scrape")
     demand = Demand([DemandSource(source=source, interval_seconds=15)], targets(two_pods()))
     source.values = {A: 1.0, B: 1.0}
-    name = COUNTER_RULES[SUCCEEDED].name
+    name = VLLM[SUCCEEDED].name
     finished = [Series({"finished_reason": why}, value, START_NS, A) for why, value in (("stop", 2.0), ("length", 3.0))]
     source.series = {name: [*finished, Series({}, None, START_NS, B, why="NaN")]}
     await demand.collect(0, at(0))
@@ -268,12 +269,16 @@ async def test_shares_of_pods_are_put_together_as_one_histogram(
 def test_queries_become_rules_of_the_catalogue() -> None:
     rules = missed_rules(TPOT)
     assert rules is not None
-    name = "vllm:request_time_per_output_token_seconds"
-    assert rules.share.value == Share((name,), 0.05, 60)
-    assert rules.answered.value == Rate((f"{name}_count",), 60)
+    names = ("vllm:request_time_per_output_token_seconds", "sglang:request_time_per_output_token_seconds")
+    assert rules.share.value == Share(names, 0.05, 60)
+    assert rules.answered.value == Rate(tuple(f"{name}_count" for name in names), 60)
     ttft = missed_rules(TTFT)
     assert ttft is not None
-    assert ttft.share.value == Share(("vllm:time_to_first_token_seconds", "time_to_first_token_seconds"), 2.0, 60)
+    assert ttft.share.value == Share(
+        ("vllm:time_to_first_token_seconds", "time_to_first_token_seconds", "sglang:time_to_first_token_seconds"),
+        2.0,
+        60,
+    )
     assert {is_demand(query) for query in (*QUERIES, TTFT, TPOT)} == {True}
     assert not is_demand(MetricQuery(type="Pods", name="vllm:kv_cache_usage_perc"))
     assert not is_demand(MetricQuery(type="Pods", name=RUNNING.name, selector=(("engine", "0"),)))
@@ -317,8 +322,48 @@ vllm:time_to_first_token_seconds_count{{engine="0"}} {answered}
 """
 
 
+SGLANG_LABELS = 'engine_type="unified",model_name="llama"'
+
+
+def sglang_page(seconds: float) -> str:
+    """The same server as SGLang shows it, with two data-parallel ranks of two tensor-parallel ones each, all of which
+    write (--enable-metrics-for-all-schedulers), and priorities. Half of the answers are streamed, and of these none is
+    late."""
+    answered = 2 * seconds
+    lines = []
+    for name, by_rank in (("num_running_reqs", (2, 1)), ("num_queue_reqs", (0, 1))):
+        for rank, value in enumerate(by_rank):
+            for tp_rank in (2 * rank, 2 * rank + 1):
+                labels = f'{SGLANG_LABELS},dp_rank="{rank}",tp_rank="{tp_rank}",pp_rank="0"'
+                lines += [f'sglang:{name}{{{labels},priority=""}} {value}', f'sglang:{name}{{{labels},priority="1"}} 0']
+    for streaming, late in (("true", 0.0), ("false", 1.0)):
+        labels = f'{SGLANG_LABELS},is_streaming="{streaming}"'
+        for name, value in (("num_requests", 1), ("prompt_tokens", 100), ("generation_tokens", 50)):
+            lines.append(f"sglang:{name}_total{{{labels}}} {answered / 2 * value}")
+        for edge, share in (("1.0", 1 - late), ("+Inf", 1)):
+            lines.append(f'sglang:time_to_first_token_seconds_bucket{{{labels},le="{edge}"}} {answered / 2 * share}')
+        lines.append(f"sglang:time_to_first_token_seconds_count{{{labels}}} {answered / 2}")
+    return "\n".join(lines) + "\n"
+
+
+def tgi_page(seconds: float) -> str:
+    """The same as TGI shows it."""
+    answered = 2 * seconds
+    return f"""\
+tgi_batch_current_size 3
+tgi_queue_size 1
+tgi_request_success {answered}
+tgi_request_input_length_sum {answered * 100}
+tgi_request_input_length_count {answered}
+tgi_request_generated_tokens_sum {answered * 50}
+tgi_request_mean_time_per_token_duration_bucket{{le="0.01"}} 0
+tgi_request_mean_time_per_token_duration_bucket{{le="+Inf"}} {answered}
+tgi_request_mean_time_per_token_duration_count {answered}
+"""
+
+
 @asynccontextmanager
-async def served(seconds: list[float]) -> AsyncIterator[int]:
+async def served(seconds: list[float], page: Callable[[float], str] = page) -> AsyncIterator[int]:
     async def handle(_: web.Request) -> web.Response:
         return web.Response(text=page(seconds[0]))
 
@@ -355,6 +400,102 @@ async def test_a_real_page_is_scraped_of_a_workloads_pods_only() -> None:
         assert "without a complete set" in unknown.message
         assert [target.owner for target in found.targets().targets] == [A]
         assert demand.sources[0].interval_seconds == 15.0
+
+
+@pytest.mark.parametrize(
+    ("page_of", "ttft"),
+    [
+        pytest.param(sglang_page, ExternalMetric((0,)), id="sglang-whose-late-ones-are-not-streamed"),
+        pytest.param(tgi_page, None, id="tgi-which-has-no-ttft"),
+    ],
+)
+async def test_other_servers_are_told_as_vllm_is(page_of: Callable[[float], str], ttft: ExternalMetric | None) -> None:
+    """Tensor-parallel ranks once, data-parallel ones added up; a mean time per token with the prefill is no TPOT."""
+    clock = [0.0]
+    async with served(clock, page_of) as port, aiohttp.ClientSession() as session:
+        found = targets(FakeWorld(running_pod(A.name, ip="127.0.0.1", port=port)), TTFT, TPOT)
+        settings = SourceSettings.model_validate({"scrape": {}})
+        demand = Demand(list(make_sources([settings], found, session, monotonic=lambda: 0.0)), found)
+        for second in range(0, 75, 15):
+            clock[0] = 1000.0 + second
+            await demand.collect(0, at(second))
+        told = [samples(demand.observe(query, [A], at(60)))["vllm-a"] for query in QUERIES]
+        assert told == [(3.0, 60.0), (1.0, 60.0), (2120.0, 60.0), (212_000.0, 60.0), (106_000.0, 60.0)]
+        if ttft is None:
+            assert isinstance(demand.observe(TTFT, [A], at(60)), MetricError)
+        else:
+            assert demand.observe(TTFT, [A], at(60)) == ttft
+        assert isinstance(demand.observe(TPOT, [A], at(60)), MetricError)
+        assert [each.reads_pages for each in demand.sources] == [True]
+
+
+@pytest.mark.parametrize(
+    ("shown", "running"),
+    [
+        pytest.param({"vllm": 5, "sglang": 5}, 1.0, id="two-whole-sets-the-first-one-s"),
+        pytest.param({"vllm": 4, "sglang": 5}, None, id="not-the-second-s-beside-a-part-of-the-first-s"),
+        pytest.param({"vllm": 4, "sglang": 1}, None, id="two-parts-are-no-whole"),
+        pytest.param({"sglang": 1}, None, id="a-gauge-that-is-absent-is-not-zero"),
+        pytest.param({"vllm": 4}, None, id="a-part"),
+        pytest.param({"tgi": 5}, 3.0, id="one-whole-set"),
+    ],
+)
+async def test_a_pods_counters_are_all_of_one_server(shown: Mapping[str, int], running: float | None) -> None:
+    """shown: the first so many of a server's counters, each 1 for vLLM, 2 for SGLang, 3 for TGI."""
+    source = FakeSource("scrape")
+    for value, (name, rules) in enumerate(zip(("vllm", "sglang", "tgi"), SERVER_RULES, strict=True), start=1):
+        for rule in list(rules.values())[: shown.get(name, 0)]:
+            source.series[rule.name] = [Series({}, float(value), START_NS, A)]
+    demand = Demand([DemandSource(source=source, interval_seconds=15)], targets(two_pods()))
+    await demand.collect(0, at(0))
+    answers = [demand.observe(query, [A], at(0)) for query in QUERIES]
+    if running is None:
+        assert all(isinstance(answer, MetricError) for answer in answers)
+    else:
+        assert [samples(answer)["vllm-a"] for answer in answers] == [(running, 0.0)] * len(QUERIES)
+
+
+async def test_a_new_server_that_has_counted_nothing_yet_has_counted_zero() -> None:
+    """TGI's counters are on no page before their first event, as one that answers its first request shows."""
+    source = FakeSource("scrape")
+    demand = Demand([DemandSource(source=source, interval_seconds=15, reads_pages=True)], targets(two_pods()))
+
+    async def collected(seconds: float, **values: float | None) -> list[float] | None:
+        """values: of TGI's series by query; None is a series without a value."""
+        names = ("running", "waiting", "answered", "prompt", "generated")
+        queries = dict(zip(names, QUERIES, strict=True))
+        source.series = {TGI[queries[name]].name: [Series({}, value, at(seconds), A)] for name, value in values.items()}
+        await demand.collect(0, at(seconds))
+        answers = [demand.observe(query, [A], at(seconds)) for query in QUERIES]
+        if any(isinstance(answer, MetricError) for answer in answers):
+            return None
+        told = [samples(answer)["vllm-a"] for answer in answers]
+        return [value for value, sampled in told] if told[0][1] == seconds else None
+
+    assert await collected(0) is None
+    assert await collected(15, running=2.0, waiting=1.0, prompt=300.0) == [2.0, 1.0, 0.0, 300.0, 0.0]
+    last = {"running": 1.0, "waiting": 0.0, "prompt": 300.0}
+    assert await collected(30, **last, answered=None) is None, "not absent, without a value"
+    assert await collected(45, **last, answered=1.0) is None, "an answer has tokens"
+    assert await collected(60, **last, answered=1.0, generated=80.0) == [1.0, 0.0, 1.0, 300.0, 80.0]
+    assert await collected(75, **last) is None, "it has counted: what is absent now is lost"
+
+
+async def test_what_a_query_did_not_give_is_not_zero() -> None:
+    """Of five queries one may be late, or not asked while it gave nothing."""
+    source = FakeSource("prometheus")
+    demand = Demand([DemandSource(source=source, interval_seconds=15)], targets(two_pods()))
+    source.series = {TGI[query].name: [Series({}, 1.0, START_NS, A)] for query in (RUNNING, WAITING)}
+    await demand.collect(0, at(0))
+    assert isinstance(demand.observe(SUCCEEDED, [A], at(0)), MetricError)
+
+
+def test_every_server_has_a_rule_for_each_query_and_none_is_anothers() -> None:
+    assert [tuple(rules) for rules in SERVER_RULES] == [QUERIES] * 3
+    names = [rule.name for rules in SERVER_RULES for rule in rules.values()]
+    assert len(names) == len(set(names))
+    assert {rule.system for rule in SGLANG.values()} == {"sglang"}
+    assert {rule.system for rule in TGI.values()} == {"tgi"}
 
 
 async def test_a_pod_without_a_page_that_is_known_says_how_to_name_one() -> None:

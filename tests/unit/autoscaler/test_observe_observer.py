@@ -23,7 +23,7 @@ from adapter.sources.source import Reading
 from autoscaler.cluster import Key
 from autoscaler.metrics_client import MetricsClient
 from autoscaler.observe.demand import Demand, DemandSource
-from autoscaler.observe.demand_rules import COUNTER_RULES
+from autoscaler.observe.demand_rules import SERVER_RULES
 from autoscaler.observe.demand_targets import DemandTargets
 from autoscaler.observe.observer import Observer
 from autoscaler.observe.scale import ScaleReader
@@ -46,7 +46,7 @@ class EveryPodIsServing:
 
     async def collect(self, rules: Sequence[Rule], pods: Pods, now_ns: int) -> Reading:
         series = [Series({}, 1.0, now_ns, pod) for pod in pods]
-        return Reading(series={rule.name: series for rule in rules if rule in COUNTER_RULES.values()})
+        return Reading(series={rule.name: series for rule in rules if rule in SERVER_RULES[0].values()})
 
     async def close(self) -> None: ...
 

@@ -54,6 +54,7 @@ def test_the_kinds_of_the_guides_are_there() -> None:
         "hpa-predictive.yaml",
         "hpa-queue-stackdriver-name.yaml",
         "hpa-queue.yaml",
+        "hpa-sglang.yaml",
         "hpa-tgi.yaml",
         "hpa-torchserve.yaml",
         "hpa-triton.yaml",

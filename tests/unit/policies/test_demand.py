@@ -1,5 +1,7 @@
 """Demand from counters: arrivals are seen also where throughput hides them."""
 
+import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -140,4 +142,49 @@ def test_an_error_from_the_metrics_api_is_no_demand() -> None:
             Snapshot(replicas=1, pods=broken.pods, observations=observations),
         )
         is None
+    )
+
+
+def page_series(
+    rate: Callable[[int], float], *, until: int, since: int = 0, answer_seconds: int = 20
+) -> list[Snapshot]:
+    """Scrapes every 15 s of a server that counts a request, its 1,000 prompt and 200 generated tokens when the answer
+    ends, `answer_seconds` after it came, as SGLang does. rate: requests/s in each second."""
+    arrived = [0.0, *itertools.accumulate(rate(second) for second in range(until))]
+    scrapes = []
+    for second in range(since, until + 1, 15):
+        answered = arrived[max(0, second - answer_seconds)]
+        running = arrived[second] - answered
+        scrapes.append(snapshot(second, {"a": (running, 0, answered, 1_000 * answered, 200 * answered)}))
+    return scrapes
+
+
+def ramp(second: int) -> float:
+    """2 requests/s for half an hour, then in ten minutes to 10."""
+    return min(max(2.0, 2.0 + 8.0 * (second - 1_800) / 600), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("scrapes", "most"),
+    [
+        pytest.param(page_series(lambda _: 4.0, since=300, until=360), 0.001, id="found-serving"),
+        pytest.param(page_series(lambda _: 4.0, until=360), 0.05, id="six-minutes-after-its-first-request"),
+        pytest.param(page_series(ramp, until=2_175), 0.05, id="in-a-ramp-where-it-is-worst"),
+        pytest.param(page_series(ramp, until=2_700), 0.02, id="five-minutes-after-it"),
+    ],
+)
+def test_tokens_counted_at_the_end_of_an_answer_leave_sizes_nearly_right(scrapes: list[Snapshot], most: float) -> None:
+    """Too low by what has started within ten minutes and not ended: answers take 20 s here."""
+    demand = last_of(*scrapes)
+    assert demand is not None
+    assert demand.prompt_tokens is not None
+    assert demand.output_tokens is not None
+    assert 1_000 * (1 - most) <= demand.prompt_tokens <= 1_000.001
+    assert 200 * (1 - most) <= demand.output_tokens <= 200.001
+
+
+def test_tokens_counted_at_the_end_of_an_answer_leave_the_rate_right() -> None:
+    rates = [last_of(*page_series(ramp, since=second - 15, until=second)) for second in range(1_800, 2_700, 150)]
+    assert [demand.requests_per_second for demand in rates if demand is not None] == pytest.approx(
+        [sum(ramp(each) for each in range(second - 15, second)) / 15 for second in range(1_800, 2_700, 150)], rel=0.001
     )

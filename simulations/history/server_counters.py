@@ -29,7 +29,7 @@ from simulations.history.samples import (
     means,
     spread,
 )
-from simulations.history.service import ANSWERED, OUTPUT_TOKENS, PROMPT_TOKENS, RUNNING, WAITING, Service
+from simulations.history.service import Service
 
 _DAY_POINTS = 1_440
 _MIX_MINUTES = 11
@@ -44,6 +44,7 @@ def read_history(service: Service, *, end_seconds: float, days: float, on_progre
     grid = Grid(end_seconds - 86_400.0 * days, round(1_440 * days))
     repairs: Counter[str] = Counter()
     notes: list[str] = []
+    names = service.names
 
     def ask(what: str, query: str) -> dict[Key, Samples]:
         answer = query_matrix(
@@ -59,13 +60,13 @@ def read_history(service: Service, *, end_seconds: float, days: float, on_progre
 
     answered: dict[Key, Samples] = {}
     if service.query is None:
-        answered = ask("answers", service.by_server(ANSWERED))
-        running = ask("running requests", service.by_server(RUNNING))
-        waiting = ask("waiting requests", service.by_server(WAITING))
+        answered = ask("answers", service.by_server(names.answered))
+        running = ask("running requests", service.gauge_by_server(names.running))
+        waiting = ask("waiting requests", service.gauge_by_server(names.waiting))
         requests, known = arrivals(answered, running, waiting, grid, repairs)
         notes.append(
-            f"arrivals: growth of {ANSWERED} + {RUNNING} + {WAITING} of each server; a new server's first minute "
-            "counts what it has running and waiting, not what it answered before its first sample"
+            f"arrivals: growth of {names.answered} + {names.running} + {names.waiting} of each server; a new server's "
+            "first minute counts what it has running and waiting, not what it answered before its first sample"
         )
     else:
         rates, known = _summed_rates(ask("requests", service.query), grid, repairs)
@@ -73,14 +74,15 @@ def read_history(service: Service, *, end_seconds: float, days: float, on_progre
         notes.append(f"arrivals: {service.query}, in requests/s")
     if not known.any():
         raise BadInput(
-            f"prometheus: {service.url} has fewer than 2 samples of {service.query or service.by_server(ANSWERED)} in "
-            f"the last {days:g} days; check --selector and --query"
+            f"prometheus: {service.url} has fewer than 2 samples of "
+            f"{service.query or service.by_server(names.answered)} in the last {days:g} days; check --server, "
+            "--selector and --query"
         )
     tokens = [
         _tokens(ask(what, given or service.by_server(name)), given is not None, requests, grid, repairs)
         for what, given, name in (
-            ("prompt tokens", service.prompt_query, PROMPT_TOKENS),
-            ("generated tokens", service.output_query, OUTPUT_TOKENS),
+            ("prompt tokens", service.prompt_query, names.prompt_tokens),
+            ("generated tokens", service.output_query, names.output_tokens),
         )
     ]
     for label, found, mean in (

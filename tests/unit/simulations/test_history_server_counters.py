@@ -5,13 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from autoscaler.observe.demand_rules import SERVER_RULES
 from policies.errors import BadInput
 from simulations.history import samples
 from simulations.history.minutes import History, check_history, counts_of
 from simulations.history.samples import Grid, clean
+from simulations.history.server_counters import arrivals, by_series
 from simulations.history.servers_and_pods import lead_time_from
-from simulations.history.service import Service
-from simulations.history.vllm_counters import arrivals, by_series
+from simulations.history.service import SERVERS, Service
 
 GRID = Grid(0.0, 6)
 
@@ -82,6 +83,31 @@ def test_parts_of_one_series_are_joined_by_their_labels():
 )
 def test_where_what_ran_is_read(service, query):
     assert service.ready_query()[0] == query
+
+
+@pytest.mark.parametrize(
+    ("server", "running"),
+    [
+        pytest.param("vllm", "sum by (namespace, pod, instance) (vllm:num_requests_running{})", id="engines-add-up"),
+        pytest.param(
+            "sglang",
+            "sum by (namespace, pod, instance) "
+            "(max by (namespace, pod, instance, dp_rank) (sglang:num_running_reqs{}))",
+            id="data-parallel-ranks-add-up-others-repeat-each-other",
+        ),
+        pytest.param("tgi", "sum by (namespace, pod, instance) (tgi_batch_current_size{})", id="one-series"),
+    ],
+)
+def test_running_requests_of_a_server_are_counted_once(server, running):
+    service = Service(url="x", server=server)
+    assert service.gauge_by_server(service.names.running) == running
+
+
+def test_every_server_counts_by_the_names_of_the_controllers_own_rules():
+    for server, rules in zip(SERVERS, SERVER_RULES, strict=True):
+        names = SERVERS[server]
+        own = (names.running, names.waiting, names.answered, names.prompt_tokens, names.output_tokens)
+        assert own == tuple(rule.name for rule in rules.values())
 
 
 def history(requests, **changes):
