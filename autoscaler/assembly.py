@@ -21,6 +21,7 @@ from autoscaler.clock import Clock
 from autoscaler.cluster import Key
 from autoscaler.controller import Controller, Parts
 from autoscaler.crd.parse import parse_spec
+from autoscaler.deletion_costs import DeletionCosts
 from autoscaler.explain.decision_log import DecisionLog, RotatingFile, to_stderr
 from autoscaler.explain.events import Events
 from autoscaler.explain.own_metrics import ControllerMetrics
@@ -129,6 +130,7 @@ def assemble(
         store=store,
     )
     rivals = Rivals(world.autoscalers)
+    costs = DeletionCosts(writer, world, leadership, clock, lately=pools.lately, older_of=rivals.older_of)
     workloads = Workloads()
     steps = Steps(
         Around(
@@ -139,6 +141,7 @@ def assemble(
             leadership=leadership,
             older_of=rivals.older_of,
             pools_of=node_loop.outcomes_of,
+            costs_of=costs.findings_of,
             tracing=tracing,
             timeout_seconds=settings.steps.timeout_seconds,
         ),
@@ -197,6 +200,7 @@ def assemble(
             recorder=recorder,
             store=store,
             pools=pools,
+            costs=costs,
             actor=actor,
             orphans=OrphanedFloors(writer, world, leadership, clock, namespaces=settings.cluster.namespaces),
             reports=reports,

@@ -16,6 +16,7 @@ from autoscaler.act.act import Actor
 from autoscaler.clock import Clock
 from autoscaler.cluster import Key
 from autoscaler.crd.spec import ScaleTargetRef
+from autoscaler.deletion_costs import DeletionCosts
 from autoscaler.http import HttpServer
 from autoscaler.lead_times.recorder import LeadTimeRecorder
 from autoscaler.lead_times.store import Store
@@ -57,6 +58,7 @@ class Parts:
     recorder: LeadTimeRecorder
     store: Store
     pools: PoolSteps
+    costs: DeletionCosts
     actor: Actor
     orphans: OrphanedFloors
     reports: Reports
@@ -143,6 +145,7 @@ class Controller:
         every(parts.jobs, settings.store.flush_seconds, parts.recorder.flush, name="writing what was learned")
         every(parts.jobs, _LEARNING_SECONDS, parts.learning.turn, name="learning")
         every(parts.jobs, settings.node_pools_period_seconds, self._node_pools, name="node pools")
+        every(parts.jobs, settings.node_pools_period_seconds, parts.costs.turn, name="deletion costs of pods")
         every(parts.jobs, _ORPHANS_SECONDS, parts.orphans.turn, name="floors of objects that are gone")
         every(parts.jobs, _TIDY_SECONDS, self.tidy, name="tidying")
 

@@ -13,7 +13,7 @@ from policies.snapshot import ConditionStatus
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One condition of the status. type: Ready, AbleToScale, ScalingActive, ScalingLimited, DemandKnown, NoConflict,
-    NodePoolsReady. reason: CamelCase. message: one sentence, with the remedy where there is one."""
+    NodePoolsReady, PodDeletionCostSet. reason: CamelCase. message: one sentence, with the remedy where there is one."""
 
     type: str
     status: ConditionStatus

@@ -51,6 +51,11 @@ class PoolSteps:
     def forget(self, key: Key) -> None:
         self._last.pop(key, None)
 
+    def lately(self, key: Key, now_ns: int) -> Seen | None:
+        """What its last step saw; None where that is older than 2 min."""
+        last = self._last.get(key)
+        return None if last is None or now_ns - last.at_ns >= _STALE_NS else last.seen
+
     async def turn(self) -> None:
         """Workloads share pools: nothing is told until each was looked at, or 2 min showed that some cannot be."""
         now_ns = self._clock.now_ns()

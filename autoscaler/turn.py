@@ -81,7 +81,8 @@ class Decided:
 class Around:
     """What every turn works with. older_of: the object that acts on the same workload in its place, None mostly.
 
-    pools_of: what became of an object's node pools lately. timeout_seconds: for each of observing, acting and telling.
+    pools_of: what became of an object's node pools lately. costs_of: what of its pods' deletion costs.
+    timeout_seconds: for each of observing, acting and telling.
     """
 
     world: Listing
@@ -91,6 +92,7 @@ class Around:
     leadership: Leadership
     older_of: Callable[[Key], Key | None]
     pools_of: Callable[[Key], tuple[PoolOutcome, ...]]
+    costs_of: Callable[[Key], tuple[Finding, ...]]
     tracing: Tracing
     timeout_seconds: float
 
@@ -194,7 +196,7 @@ class Turn:
             decision=self.decision,
             replicas=None if self.seen is None else replicas_of(self.seen),
             acted=self.result.acted,
-            findings=(*self.findings, *self.result.findings),
+            findings=(*self.findings, *self.result.findings, *self._around.costs_of(autoscaler.key)),
             pools=self._around.pools_of(autoscaler.key),
             forecast=self.forecast,
             seconds=seconds,

@@ -1,7 +1,7 @@
 """What attainment costs with each policy in the whole world: spot nodes, stockouts, quota, staged starts, the bill.
 
     python benchmarks/world_frontier.py [--demand SPEC ...] [--train-hours H] [--hours H] [--settings N] [--seeds 1,2]
-                                        [--json PATH] [--jobs 1]
+                                        [--pod-deletion-cost] [--json PATH] [--jobs 1]
 
 SPEC: as `leadtime simulate --demand` takes it, files too; by default office hours, flash crowds and the recorded hour
 that ships. Requests are thinned to a peak of 45 replicas. The full simulator (benchmarks/node_world/world.py says what
@@ -9,6 +9,7 @@ is in it) runs every setting over the whole demand; settings are chosen on the f
 and judged on the rest. USD are node-hours at published prices, from the ask for a node to its end.
 
 Each rival has the cluster-autoscaler only; the one that is cheapest in training runs once more with idle nodes.
+--pod-deletion-cost: no rivals; leadtime, and leadtime with podDeletionCost ByNode, setting by setting.
 """
 
 import argparse
@@ -17,13 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from node_world.choice import Frontier, Outcome, best_of, table
-from node_world.contenders import LEADTIME, RIVALS, WITH_HORIZON, Contender, Setting, with_headroom
+from node_world.contenders import LEADTIME, RIVALS, WITH_HORIZON, Contender, Setting, by_node, with_headroom
 from node_world.judged import Answers, Part, part_of
 from node_world.world import OBJECTIVE, World, world_of
 
@@ -85,11 +86,14 @@ def _compare(spec: str, arguments: argparse.Namespace) -> dict[str, Any]:
         f"{world.keep:.3g} kept, a peak of {world.peak_replicas:.0f} replicas, seeds {', '.join(map(str, seeds))}"
     )
     began = time.process_time()
-    rivals = [_frontier(each, world, arguments) for each in RIVALS]
-    best = best_of(rivals)
-    spared = with_headroom(next(each for each in RIVALS if each.name == best.policy))
-    own = [_frontier(each, world, arguments) for each in (LEADTIME, WITH_HORIZON)]
-    frontiers = [*own, *rivals, _frontier(spared, world, arguments)]
+    if arguments.pod_deletion_cost:
+        frontiers = [_frontier(each, world, arguments) for each in (LEADTIME, by_node(LEADTIME))]
+    else:
+        rivals = [_frontier(each, world, arguments) for each in RIVALS]
+        best = best_of(rivals)
+        spared = with_headroom(next(each for each in RIVALS if each.name == best.policy))
+        own = [_frontier(each, world, arguments) for each in (LEADTIME, WITH_HORIZON)]
+        frontiers = [*own, *rivals, _frontier(spared, world, arguments)]
     _say(f"\n{table(frontiers)}\n({time.process_time() - began:.0f} s of CPU time in this process)")
     return {
         "demand": spec,
@@ -134,6 +138,8 @@ def run(task: Run) -> tuple[Part, Part]:
     """One setting and seed over the whole demand: (training part, judged part)."""
     contender, world, setting, seed = task
     scenario = world.scenario(seed)
+    workload = replace(scenario.workload, pod_deletion_cost=contender.pod_deletion_cost)
+    scenario = replace(scenario, workload=workload)
     answers = Answers(OBJECTIVE)
     loops = [] if contender.loop is None else [contender.loop(setting)]
     result = simulate_together([(scenario, contender.policy(setting))], files=[answers], node_loops=loops)[0]
@@ -159,6 +165,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hours", type=float, help="of the demand; all of it by default")
     parser.add_argument("--settings", type=int, default=3, help="of each policy")
     parser.add_argument("--seeds", type=lambda text: [int(each) for each in text.split(",")], default=[1])
+    parser.add_argument("--pod-deletion-cost", action="store_true", help="leadtime's own, with it and without")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     return parser.parse_args()

@@ -13,6 +13,7 @@ _FIRST_LOOK = {
     "AbleToScale": "`leadtime doctor` checks the controller's rights",
     "ScalingLimited": "raise the bound or the policy, or leave it as the limit that you chose",
     "NodePoolsReady": "the pool's own line says what its provider told",
+    "PodDeletionCostSet": "`leadtime doctor` checks the controller's rights",
 }
 """Where to look first, beside the remedy in a condition's own message."""
 

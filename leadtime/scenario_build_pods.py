@@ -69,6 +69,7 @@ def workload_of(section: OwnerSection) -> Workload:
         termination=Termination(
             grace_period_seconds=math.inf if grace is None else grace, pre_stop_seconds=section.pre_stop_seconds
         ),
+        pod_deletion_cost=section.pod_deletion_cost,
     )
 
 

@@ -100,6 +100,17 @@ class OwnerSection(Section):
     """from deletion to SIGKILL, the preStop hook included; null: a pod answers all it has. Kubernetes' default is 30"""
     pre_stop_seconds: float = Field(default=0.0, ge=0, le=604_800)
     """a preStop hook that sleeps"""
+    pod_deletion_cost: Literal["Unset", "ByNode"] = "Unset"
+    """of a Deployment; ByNode: pods on dear on-demand nodes go first, then those on nodes with few pods"""
+
+    @model_validator(mode="after")
+    def _of_a_replica_set(self) -> Self:
+        if self.pod_deletion_cost == "ByNode" and self.kind == "StatefulSet":
+            raise BadInput(
+                "pod_deletion_cost: was ByNode, must be Unset for a StatefulSet, whose pods go by their ordinal; "
+                "leave it out or set kind: Deployment"
+            )
+        return self
 
 
 _STRATEGIES_OF = {

@@ -6,6 +6,7 @@ from typing import Literal
 
 from policies.capacity.profile import Profile
 from policies.errors import BadInput
+from policies.nodepools.deletion_cost import PodDeletionCost
 from simulations.cluster.cluster_rules import ClusterRules
 from simulations.cluster.node_pool import NodePool
 from simulations.cluster.pod_policy import PodDisruptionBudget, PodPolicy
@@ -112,6 +113,8 @@ class Workload:
     pod_management_policy: OrderedReady creates an ordinal when all before it are Ready, and deletes one at a time.
     has_volumes: a PersistentVolumeClaim of its own for every ordinal, bound to the zone of its first node.
     retains_volumes: persistentVolumeClaimRetentionPolicy.whenScaled is Retain (Kubernetes' default), not Delete.
+    pod_deletion_cost: of a Deployment only; ByNode: pods on dear on-demand nodes go first in a scale-down, then those
+        on nodes with few pods.
     """
 
     kind: Literal["Deployment", "StatefulSet"] = "Deployment"
@@ -119,14 +122,21 @@ class Workload:
     has_volumes: bool = True
     retains_volumes: bool = True
     termination: Termination = field(default_factory=Termination)
+    pod_deletion_cost: PodDeletionCost = "Unset"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("kind", self.kind, ("Deployment", "StatefulSet")),
             ("podManagementPolicy", self.pod_management_policy, ("OrderedReady", "Parallel")),
+            ("podDeletionCost", self.pod_deletion_cost, ("Unset", "ByNode")),
         ):
             if value not in allowed:
                 raise BadInput(f"{name}: was {value!r}, must be {' or '.join(allowed)}")
+        if self.pod_deletion_cost == "ByNode" and self.kind != "Deployment":
+            raise BadInput(
+                f"podDeletionCost: was ByNode, must be Unset for a {self.kind}: only a ReplicaSet's pods are chosen by "
+                "it; leave it out or set kind: Deployment"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

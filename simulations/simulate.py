@@ -8,6 +8,7 @@ from policies.errors import BadInput
 from policies.policy import Policy, Running
 from simulations.cluster import Cluster
 from simulations.cluster.node_pool import NodePool
+from simulations.deletion_costs import DeletionCosts
 from simulations.fleet import Fleet, advance_together
 from simulations.node_loop import NodeLoop, max_replicas_of
 from simulations.pipeline import MetricPipeline
@@ -60,7 +61,8 @@ def simulate_together(
 ) -> list[Result]:
     """Run several workloads, each with its policy, on one cluster: scenarios that name the same pool share its nodes.
 
-    node_loops: move the floors of pools, each after the syncs of its second.
+    node_loops: move the floors of pools, each after the syncs of its second. The first with spot terms says what stays
+    on demand where pods have deletion costs.
     Raises BadInput where two scenarios describe a pool of one name differently, or have one name.
     """
     cluster = _shared_cluster([scenario for scenario, _ in runs])
@@ -69,6 +71,7 @@ def simulate_together(
         for (scenario, policy), file in zip(runs, files or [None] * len(runs), strict=True)
     ]
     fleets = [loop.recorder.fleet for loop in loops]
+    costs = _deletion_costs(runs, node_loops)
     while any(loop.next is not None for loop in loops):
         second = min(loop.next[0] for loop in loops if loop.next is not None)
         advance_together(fleets, second)
@@ -76,7 +79,28 @@ def simulate_together(
             loop.act(second, on_sync)
         for node_loop in node_loops:
             node_loop.act(second, [loop.recorder for loop in loops])
+        if costs is not None:
+            costs.act(second, [loop.recorder for loop in loops])
     return [loop.recorder.result() for loop in loops]
+
+
+def _deletion_costs(
+    runs: Sequence[tuple[Scenario, Policy[Any, Any]]], node_loops: Sequence[NodeLoop]
+) -> DeletionCosts | None:
+    """None where no workload has them."""
+    by_node = [
+        scenario.name
+        for scenario, policy in runs
+        if scenario.nodes is not None
+        and "ByNode" in (scenario.workload.pod_deletion_cost, getattr(policy.spec, "pod_deletion_cost", "Unset"))
+        and scenario.workload.kind == "Deployment"
+    ]
+    with_spot = next((loop for loop in node_loops if loop.spec.spot is not None), None)
+    if not by_node:
+        return None
+    if with_spot is None:
+        return DeletionCosts(frozenset(by_node))
+    return DeletionCosts(frozenset(by_node), plan=with_spot.spec, headroom=with_spot.headroom)
 
 
 def _shared_cluster(scenarios: Sequence[Scenario]) -> Cluster | None:

@@ -48,6 +48,7 @@ def combined_spec(spec: PredictiveAutoscalerSpec) -> CombinedSpec:
             for each in spec.schedules
         ),
         fallback=Fallback(hold_seconds=spec.fallback.hold_seconds, replicas=spec.fallback.replicas),
+        pod_deletion_cost=spec.pod_deletion_cost,
     )
     try:
         check(combined)

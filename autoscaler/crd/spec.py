@@ -12,6 +12,7 @@ from autoscaler.crd.rule import Rule
 from autoscaler.crd.section import CrdSection
 from policies import cron
 from policies.errors import BadInput
+from policies.nodepools.deletion_cost import PodDeletionCost
 
 __all__ = [
     "Behavior",
@@ -171,6 +172,23 @@ class PredictiveAutoscalerSpec(CrdSection):
             message="was {fallback.replicas}, must be at most maxReplicas ({maxReplicas}); lower it or raise "
             "maxReplicas",
         ),
+        Rule(
+            field="podDeletionCost",
+            cel="self.podDeletionCost == 'Unset' || (has(self.nodePools) && self.nodePools.size() > 0)",
+            holds=lambda self: self.pod_deletion_cost == "Unset" or bool(self.node_pools),
+            message="was {podDeletionCost}, must be Unset without nodePools, which say what nodes cost; name the node "
+            "pools or leave it out",
+        ),
+        Rule(
+            field="podDeletionCost",
+            cel="self.podDeletionCost == 'Unset' || !(self.scaleTargetRef.kind in ['StatefulSet', 'LeaderWorkerSet'])",
+            holds=lambda self: (
+                self.pod_deletion_cost == "Unset"
+                or self.scale_target_ref.kind not in ("StatefulSet", "LeaderWorkerSet")
+            ),
+            message="was {podDeletionCost}, must be Unset for a {scaleTargetRef.kind}, whose pods go by their index; "
+            "leave it out",
+        ),
     )
 
     mode: Mode = "Recommend"
@@ -204,6 +222,11 @@ class PredictiveAutoscalerSpec(CrdSection):
     node_pools: tuple[NodePool, ...] = Field((), strict=False, max_length=20, json_schema_extra=LIST_MAP_BY_NAME)
     """Pools of nodes that are told ahead of the pods, up to 20; in mode Recommend none is told. None by default: pods
     bring their nodes."""
+    pod_deletion_cost: PodDeletionCost = "Unset"
+    """Which pods a scale-down takes, whoever scales. Unset (the default): Kubernetes' own choice. ByNode: pods on
+    on-demand nodes beyond onDemandBaseShare go first, then those on nodes with the fewest pods, so that the node
+    autoscaler can remove nodes: the annotation controller.kubernetes.io/pod-deletion-cost is kept on pods where nodes
+    differ. For Deployments and what else has ReplicaSets; it needs nodePools. In mode Recommend nothing is written."""
     horizontal_pod_autoscaler: DnsSubdomain | None = None
     """Mode Floor: whose minReplicas is written; mode Metric: who reads the value. Not given: the one on this
     workload."""

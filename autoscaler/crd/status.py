@@ -15,8 +15,8 @@ class Condition(CrdSection):
     """One aspect of the state, as metav1.Condition."""
 
     type: str = Field(min_length=1, max_length=316, pattern=r"^[A-Za-z]+$")
-    """Ready, AbleToScale, ScalingActive, ScalingLimited, DemandKnown, NoConflict, NodePoolsReady; each is well when
-    True, but ScalingLimited, which tells that bounds or `behavior` hold the count."""
+    """Ready, AbleToScale, ScalingActive, ScalingLimited, DemandKnown, NoConflict, NodePoolsReady, PodDeletionCostSet;
+    each is well when True, but ScalingLimited, which tells that bounds or `behavior` hold the count."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
     observed_generation: int | None = Field(None, ge=0)

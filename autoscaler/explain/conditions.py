@@ -4,14 +4,24 @@ from collections.abc import Iterable, Mapping
 
 from autoscaler.outcome import Finding, Outcome, PoolOutcome
 
-TYPES = ("Ready", "AbleToScale", "ScalingActive", "ScalingLimited", "DemandKnown", "NoConflict", "NodePoolsReady")
+TYPES = (
+    "Ready",
+    "AbleToScale",
+    "ScalingActive",
+    "ScalingLimited",
+    "DemandKnown",
+    "NoConflict",
+    "NodePoolsReady",
+    "PodDeletionCostSet",
+)
 _LIMITS = frozenset({"TooManyReplicas", "TooFewReplicas", "ScaleUpLimit", "ScaleDownLimit"})
 _POOLS_AT_WORK = frozenset({"Idle", "Resizing", "Recommended"})
 """What a provider says of a pool that it can be told about; any other state means that nodes do not come."""
 
 
 def conditions(outcome: Outcome) -> tuple[Finding, ...]:
-    """One finding per type, in the order of TYPES; NodePoolsReady only where there are pools.
+    """One finding per type, in the order of TYPES; NodePoolsReady only where there are pools,
+    PodDeletionCostSet only where podDeletionCost is ByNode.
 
     A type that several parts found something about has the reason of the first that is not well, and all messages.
     """

@@ -56,5 +56,10 @@ def node_facts(node: Json) -> NodeFacts:
         created_ns=created_ns,
         ready_ns=since[0] if since else None,
         zone=next((labels[label] for label in _ZONE_LABELS if labels.get(label)), ""),
-        is_spot=any(labels.get(label) == value for label, value in _SPOT_LABELS),
+        is_spot=is_spot(labels),
     )
+
+
+def is_spot(labels: Mapping[str, str]) -> bool:
+    """Whether a node with these labels can be taken away."""
+    return any(labels.get(label) == value for label, value in _SPOT_LABELS)

@@ -23,8 +23,19 @@ _REVISION_LABELS = (
 _ORDINAL_LABELS = ("leaderworkerset.sigs.k8s.io/group-index", "apps.kubernetes.io/pod-index")
 _ORDINAL = re.compile(r".*-([0-9]{1,9})")
 
+POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+"""By it a ReplicaSet's controller chooses the pods that go, the lower first; without it a pod counts as 0."""
+
 _Requests: TypeAlias = tuple[tuple[str, str], ...]
 _ContainerTexts: TypeAlias = tuple[str, _Requests, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionCostSeen:
+    """The annotation POD_DELETION_COST as it stands. managers: the field managers that own it, by name."""
+
+    value: str
+    managers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +45,7 @@ class PodSeen:
     pod: what a policy may know of it. node, ip: "" while it has none. zone: its node's, "" where unknown.
     owners: the workloads above it, nearest first, as (resource, name): ("replicasets.apps", "vllm-5d4f"),
         ("deployments.apps", "vllm"). revision: of the template that it was made from, "" where no label says.
-    ordinal: its index in a StatefulSet or LeaderWorkerSet.
+    ordinal: its index in a StatefulSet or LeaderWorkerSet. deletion_cost: None without the annotation.
     """
 
     key: PodKey
@@ -47,6 +58,7 @@ class PodSeen:
     owners: tuple[tuple[str, str], ...]
     revision: str
     ordinal: int | None
+    deletion_cost: DeletionCostSeen | None = None
 
     @property
     def owner(self) -> tuple[str, str] | None:
@@ -94,9 +106,23 @@ def watched_pod(pod: Json) -> WatchedPod:
             owners=record.info.owners,
             revision=next((labels[label] for label in _REVISION_LABELS if label in labels), ""),
             ordinal=_ordinal(record.key.name, labels, record.info.owners),
+            deletion_cost=_deletion_cost(metadata),
         ),
         record if is_living else None,
     )
+
+
+def _deletion_cost(metadata: Json) -> DeletionCostSeen | None:
+    value = (metadata.get("annotations") or {}).get(POD_DELETION_COST)
+    if value is None:
+        return None
+    field = f"f:{POD_DELETION_COST}"
+    managers = {
+        entry.get("manager", "")
+        for entry in metadata.get("managedFields") or ()
+        if field in (((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:annotations") or {})
+    }
+    return DeletionCostSeen(str(value), tuple(sorted(managers)))
 
 
 def _as_if_living(pod: Json) -> Json:

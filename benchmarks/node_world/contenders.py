@@ -21,6 +21,7 @@ from node_world.world import (
 from policies.baselines.hpa_presets import BatchSizeSpec, TotalDemandSpec, batch_size_policy, total_demand_policy
 from policies.baselines.keda import KedaSpec, keda_policy
 from policies.nodepools.decide import Headroom
+from policies.nodepools.deletion_cost import PodDeletionCost
 from policies.nodepools.spec import PoolSpec
 from policies.policy import Policy
 from policies.predictive.decide import predictive_policy
@@ -56,6 +57,7 @@ class Contender:
     """low, high: of the knob, for few and for many replicas in this order. is_batch: in batches of a replica.
 
     is_share: the knob is an attainment, even in log(1 - attainment). nodes: of the settings in turn, with `loop`.
+    pod_deletion_cost: which pods a scale-down takes.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Contender:
     is_batch: bool = False
     nodes: Sequence[float] = ()
     loop: MakeLoop | None = None
+    pod_deletion_cost: PodDeletionCost = "Unset"
 
     def settings(self, count: int, world: World) -> list[Setting]:
         """`count` of them, the leanest knob first."""
@@ -163,6 +166,11 @@ RIVALS = (
     Contender(name="hpa-total-demand", policy=hpa_total_demand, low=1.0, high=0.2, is_batch=True),
     Contender(name="keda-scaledobject", policy=keda, low=1.0, high=0.2, is_batch=True),
 )
+
+
+def by_node(own: Contender) -> Contender:
+    """The same settings, with pods told apart by their nodes before a scale-down."""
+    return replace(own, name=f"{own.name}, podDeletionCost", pod_deletion_cost="ByNode")
 
 
 def with_headroom(rival: Contender) -> Contender:

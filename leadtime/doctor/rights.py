@@ -64,6 +64,8 @@ def _of_object(
             yield Right(group, plural, "patch", "scale", namespace)  # a merge patch, at its resourceVersion
     if spec.mode == "Floor":
         yield from (Right("autoscaling", "horizontalpodautoscalers", verb, "", namespace) for verb in ("get", "patch"))
+    if spec.pod_deletion_cost == "ByNode" and spec.mode != "Recommend":
+        yield Right("", "pods", "patch", "", namespace)
     for metric in spec.metrics:
         yield from _of_metric(namespace, metric)
     for pool in spec.node_pools:
@@ -94,6 +96,8 @@ def _given_by(right: Right) -> str:
         return "overlays/direct"
     if right.resource == "horizontalpodautoscalers" and right.verb in ("get", "patch"):
         return "overlays/floor"
+    if (right.group, right.resource, right.verb) == ("", "pods", "patch"):
+        return "overlays/pod-deletion-cost"
     if any((right.group, right.resource) in told and right.verb != "list" for told in _OF_PROVIDER.values()):
         return "overlays/placeholders"
     return "base"

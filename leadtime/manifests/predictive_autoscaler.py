@@ -1,6 +1,7 @@
 """PredictiveAutoscaler -> the policy that the controller decides by, from the same spec by the same code.
 
-Mode, node pools and cost change what is done about a decision, not the decision.
+Mode, node pools and cost change what is done about a decision, not the decision. podDeletionCost goes with the policy:
+a simulated scale-down heeds it.
 """
 
 import re

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from policies.hpa import ControllerOptions, MetricSpec
+from policies.nodepools.deletion_cost import PodDeletionCost
 from policies.predictive.spec import PredictiveSpec
 
 
@@ -27,10 +28,14 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedSpec:
-    """predictive: its bounds and behavior are those of the whole. metrics: as in an HPA; they only ever add."""
+    """predictive: its bounds and behavior are those of the whole. metrics: as in an HPA; they only ever add.
+
+    pod_deletion_cost: for who carries a scale-down out; no decision goes by it.
+    """
 
     predictive: PredictiveSpec
     metrics: tuple[MetricSpec, ...] = ()
     schedules: tuple[ScheduledFloor, ...] = ()
     fallback: Fallback = field(default_factory=Fallback)
     controller: ControllerOptions = field(default_factory=ControllerOptions)
+    pod_deletion_cost: PodDeletionCost = "Unset"

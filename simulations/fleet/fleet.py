@@ -103,6 +103,11 @@ class Fleet:
         """Pods whose server runs and answers /metrics: from ready until the end, terminating included."""
         return [pod for pod in self._live if pod.row is not None and pod.ended is None]
 
+    def node_of(self, pod: SimulatedPod) -> str:
+        """The name of the node that the pod was bound to, "" while it has none."""
+        node = self.cluster.pods[pod.uid].node
+        return "" if node is None else node.name
+
     def outstanding(self, pod: SimulatedPod) -> int:
         """Requests sent to a pod and not answered."""
         return 0 if pod.row is None else int(self.engine.servers["outstanding"][pod.row])
@@ -217,9 +222,16 @@ class Fleet:
         active = [pod for pod in self.existing() if pod.is_wanted and pod.revision == revision]
         for _ in range(replicas - len(active)):
             self._create_pod(revision)
-        for pod in deletion_order(active, self.now_seconds)[: max(0, len(active) - replicas)]:
+        for pod in self._to_delete(active, len(active) - replicas):
             self._delete(pod)
         self._live = [pod for pod in self._live if pod.ended is None]
+
+    def _to_delete(self, active: Sequence[SimulatedPod], count: int) -> list[SimulatedPod]:
+        """The first `count` of a ReplicaSet's pods to go; none for 0 or less."""
+        if count <= 0:
+            return []
+        related = [pod for pod in self.existing() if pod.is_wanted]
+        return deletion_order(active, self.now_seconds, node_of=self.node_of, related=related)[:count]
 
     def _route(self) -> None:
         """Let the router use the pods of the revisions that get requests, and no others, each for its share."""

@@ -17,6 +17,7 @@ class SimulatedPod:
     load_seconds: from its containers' start to Ready, inf when they are killed before.
     starts: of its containers, the present ones after a restart; first_starts: of the first ones.
     ends: when containers of it ended and were to be started again, oldest first.
+    deletion_cost: of its annotation controller.kubernetes.io/pod-deletion-cost; 0 without one.
     is_routed: whether the router may use its server; a Ready pod of a revision that gets no requests is not.
     unready_since: when it last stopped being ready, its creation if it never was.
     first_ready_at: when it served for the first time.
@@ -41,6 +42,7 @@ class SimulatedPod:
     first_ready_at: float | None = None
     fails_at: float = math.inf
     restarts: int = 0
+    deletion_cost: int = 0
     ends: list[float] = field(default_factory=list)
     deleted: float | None = None
     stays_until: float = 0.0

@@ -88,6 +88,7 @@ def test_every_part_of_a_whole_spec_arrives() -> None:
         name="office", start="0 8 * * mon-fri", end="0 20 * * mon-fri", time_zone="Europe/Berlin", min_replicas=8
     )
     assert built.fallback == Fallback(hold_seconds=900, replicas=6)
+    assert built.pod_deletion_cost == "ByNode"
     assert combined_policy(built).spec == built
 
 

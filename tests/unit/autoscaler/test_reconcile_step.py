@@ -19,7 +19,7 @@ from autoscaler.observe.hpa_seen import HpaSeen
 from autoscaler.observe.observer import Seen
 from autoscaler.observe.scale import Scale
 from autoscaler.observe.target_error import TargetError
-from autoscaler.outcome import Acted, Outcome
+from autoscaler.outcome import Acted, Finding, Outcome
 from autoscaler.step import Steps
 from autoscaler.tracing import Tracing
 from autoscaler.turn import Around, Decided
@@ -43,6 +43,7 @@ class FakeParts:
         self.result = ActResult(acted=Acted(to="deployments.apps/vllm", before=2, after=5))
         self.told: list[tuple[Outcome, Decided | None]] = []
         self.counted: list[str] = []
+        self.costs: tuple[Finding, ...] = ()
 
     def hpas_on(self, namespace: str, ref: object) -> tuple[Any, ...]:  # noqa: ARG002 - as World
         return ()
@@ -108,6 +109,7 @@ def steps(parts: FakeParts, workloads: Workloads | None = None) -> Steps:
         leadership=Leadership.always("me", loop.time),
         older_of=lambda _key: None,
         pools_of=lambda _key: (),
+        costs_of=lambda key: parts.costs if key == KEY else (),
         tracing=Tracing(),
         timeout_seconds=10.0,
     )
@@ -141,6 +143,14 @@ def test_a_step_observes_acts_and_tells_with_the_learned_lead_time() -> None:
     assert decided is not None
     assert decided.seen.snapshot.lead_time_seconds == 321.0
     assert not decided.scale_event_taken_back
+
+
+def test_what_became_of_the_pods_deletion_costs_is_told_with_the_step() -> None:
+    parts = FakeParts()
+    parts.costs = (Finding(type="PodDeletionCostSet", status="True", reason="ByNode", message="3 of 5"),)
+    assert step(parts)
+    ((outcome, _),) = parts.told
+    assert outcome.findings == parts.costs
 
 
 def test_what_is_expected_is_told_with_the_step() -> None:

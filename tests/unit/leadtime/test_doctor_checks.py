@@ -505,6 +505,19 @@ def test_a_missing_right_is_told_with_the_rule_that_gives_it() -> None:
     assert told(check_rights(cluster(rights={right: True}))) == []
 
 
+def test_only_deletion_costs_that_are_written_take_the_right_to_patch_pods() -> None:
+    right = Right("", "pods", "patch", "", "llm")
+    pools = [{"name": "l4", "maxNodes": 3}]
+    needed = {
+        (mode, cost): right in needed_rights(cluster(pa(mode=mode, nodePools=pools, podDeletionCost=cost)).objects, {})
+        for mode in ("Direct", "Recommend")
+        for cost in ("ByNode", "Unset")
+    }
+    assert [each for each, is_needed in needed.items() if is_needed] == [("Direct", "ByNode")]
+    (found,) = check_rights(cluster(rights={right: False}))
+    assert "manifests/controller/overlays/pod-deletion-cost, or a role of your own" in found.remedy
+
+
 def api_service(available: str) -> dict[str, Any]:
     return {"status": {"conditions": [{"type": "Available", "status": available, "message": "no endpoints"}]}}
 

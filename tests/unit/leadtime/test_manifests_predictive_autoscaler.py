@@ -37,6 +37,8 @@ def test_it_decides_with_the_controllers_code_and_spec(tmp_path: Path) -> None:
         "slo": {"tpotSeconds": 0.05},
     }
     assert (policy.name, policy.decide, policy.spec) == ("chat", decide, combined_spec(parse_spec(spec)))
+    path.write_text(path.read_text() + "  podDeletionCost: ByNode\n")
+    assert read_policy(path).spec.pod_deletion_cost == "ByNode"
 
 
 def test_the_example_is_read() -> None:

@@ -44,6 +44,7 @@ def test_there_is_an_overlay_for_each_way_of_installing() -> None:
         "floor",
         "gke-workload-identity",
         "placeholders",
+        "pod-deletion-cost",
         "pod-monitor",
         "pod-monitoring",
         "prometheus",
@@ -53,6 +54,7 @@ def test_there_is_an_overlay_for_each_way_of_installing() -> None:
         "floor",
         "gke-workload-identity",
         "placeholders",
+        "pod-deletion-cost",
         "pod-monitor",
         "pod-monitoring",
     ]
@@ -103,7 +105,7 @@ def test_every_binding_is_to_the_controllers_service_account_and_to_a_role_that_
     ("overlay", "objects"),
     [
         (name, {(kind, f"leadtime-controller-{name}") for kind in ("ClusterRole", "ClusterRoleBinding")})
-        for name in ("direct", "floor")
+        for name in ("direct", "floor", "pod-deletion-cost")
     ]
     + [
         (
@@ -145,6 +147,7 @@ def test_components_go_together(kustomize: Build, tmp_path: Path) -> None:
         ("direct", ["scrape"]),
         ("floor", ["scrape"]),
         ("placeholders", ["scrape"]),
+        ("pod-deletion-cost", ["scrape"]),
         ("prometheus", ["scrape", "prometheus"]),
         ("gke-workload-identity", ["scrape", "cloudMonitoring"]),
     ],

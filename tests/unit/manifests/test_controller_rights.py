@@ -14,14 +14,15 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from fake_cluster_api import running_pod
 from made_objects import HPA_PATH, KEY, at, autoscaler, decision, hpa, hpa_json, outcome, scale
 from recording_api import RecordingApi, Right, allows, right_for
 
 import autoscaler as package
-from autoscaler.act import direct, floor
+from autoscaler.act import deletion_cost, direct, floor
 from autoscaler.act.floor import FloorMemory
 from autoscaler.act.orphans import give_back_orphans
-from autoscaler.act.writer import Writer
+from autoscaler.act.writer import FIELD_MANAGER, Writer
 from autoscaler.crd.node_pool import NodePool
 from autoscaler.crd.spec import ScaleTargetRef
 from autoscaler.explain.events import Events
@@ -38,6 +39,7 @@ from autoscaler.node_pools.placeholders import PlaceholderProvider, placeholder_
 from autoscaler.node_pools.pools import SharedPool, pool_key
 from autoscaler.node_pools.provider import Owner, PoolAsk
 from autoscaler.observe.observer import Seen
+from autoscaler.observe.pod_seen import DeletionCostSeen, watched_pod
 from autoscaler.observe.scale import ScaleReader
 from autoscaler.observe.world import World
 from policies.snapshot import MetricQuery
@@ -183,6 +185,16 @@ async def room_is_made(api: RecordingApi) -> None:
     assert sorted(replicas) == [0, 0, 1, 1]
 
 
+async def pods_are_told_apart(api: RecordingApi) -> None:
+    """One is given a cost, the other's is taken off."""
+    pods = [watched_pod(running_pod(name)).seen for name in ("a", "b")]
+    pods[1] = replace(pods[1], deletion_cost=DeletionCostSeen("-100", (FIELD_MANAGER,)))
+    for pod in pods:
+        api.objects[f"/api/v1/namespaces/llm/pods/{pod.key.name}"] = {"kind": "Pod"}
+    changes = deletion_cost.cost_changes(pods, {"a": -100}, FIELD_MANAGER)
+    assert (await deletion_cost.write(changes, writer=Writer(api))).written == 2
+
+
 BASE = (
     watches,
     scales_are_read,
@@ -191,7 +203,12 @@ BASE = (
     what_was_done_is_told,
     room_that_nobody_wants_is_looked_for,
 )
-MORE = {"direct": (workloads_are_scaled,), "floor": (floors_are_set_and_given_back,), "placeholders": (room_is_made,)}
+MORE = {
+    "direct": (workloads_are_scaled,),
+    "floor": (floors_are_set_and_given_back,),
+    "placeholders": (room_is_made,),
+    "pod-deletion-cost": (pods_are_told_apart,),
+}
 BASE_ROLE = CONTROLLER / "base" / "cluster-role.yaml"
 LEASE_ROLE = CONTROLLER / "base" / "role-leader-election.yaml"
 ROLES = [
