@@ -1,8 +1,9 @@
 """Series that other autoscalers read beside a server's own: the gateway's, the endpoint picker's, the cluster's.
 
 All are computed at a scrape from what exporters show at that instant, one aggregated value each, so that they are
-never newer or finer than the scrape. Names are the exporters' own; what no exporter has is named `leadtime:...` as
-a Prometheus recording rule would be. A series without a value is absent, which is not 0.
+never newer or finer than the scrape; those that nobody asks for are not computed. Names are the exporters' own; what
+no exporter has is named `leadtime:...` as a Prometheus recording rule would be. A series without a value is absent,
+which is not 0.
 
 - `leadtime:num_requests_outstanding`: running + waiting of every server that answers, and the gateway's queue.
 - `leadtime:gateway_queue`: requests that wait at the gateway for a ready pod.
@@ -77,6 +78,19 @@ MISSED = {
 """Those with the label `le`: which histogram they are of, and its bounds."""
 
 
+_PREFILL_TOKENS = "inference_pool_inflight_prefill_tokens"
+_OF_PICKED = frozenset(
+    {
+        "inference_pool_average_kv_cache_utilization",
+        "inference_pool_average_queue_size",
+        "inference_pool_ready_pods",
+        "inference_pool_saturation",
+    }
+)
+_OF_DEPLOYMENT = frozenset(name for name in AGGREGATES if name.startswith("kube_"))
+_OF_HISTOGRAMS = frozenset({"leadtime:ttft_p90_seconds:1m", "leadtime:tpot_p90_seconds:1m"})
+
+
 class Missed(NamedTuple):
     """One of MISSED, and its label in seconds."""
 
@@ -94,19 +108,23 @@ _BUSY_CORES = 0.9
 
 
 class _Histograms(NamedTuple):
-    """One scrape of one server: the second, and counts per bucket since the server's start."""
+    """One scrape of one server: the second, and what it counted since its start.
+
+    begun: requests with a first token. counts: as Engine.histograms has them of one server.
+    """
 
     at_seconds: float
-    ttft: layout.I8
-    tpot: layout.I8
+    begun: int
+    counts: layout.I8
 
 
 class DerivedSeries:
     """Remembers one minute of the servers' histograms; everything else is of the scrape's own instant."""
 
-    def __init__(self, missed: Collection[Missed] = ()) -> None:
-        """missed: those with the label `le` that are wanted."""
+    def __init__(self, wanted: Collection[str], missed: Collection[Missed] = ()) -> None:
+        """wanted: of AGGREGATES. missed: those with the label `le` that are wanted. No others are computed."""
         self._missed = missed
+        self._names = frozenset(wanted) | {one.series for one in missed}
         self._scrapes: dict[str, deque[_Histograms]] = {}
 
     def scrape(self, fleet: Fleet, vllm: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -114,35 +132,45 @@ class DerivedSeries:
 
         Where the servers are not vLLM's, those OF_ANY_SERVER are all there is.
         """
-        if isinstance(fleet.scenario.server, BatchedModel):
-            return {"leadtime:gateway_queue": float(fleet.gateway_queue)} | _deployment(fleet)
+        values = {"leadtime:gateway_queue": float(fleet.gateway_queue)}
+        if self._names & _OF_DEPLOYMENT:
+            values |= _deployment(fleet)
+        if not isinstance(fleet.scenario.server, BatchedModel):
+            values |= self._of_servers(fleet, vllm)
+        return {name: value for name, value in values.items() if name in self._names}
+
+    def _of_servers(self, fleet: Fleet, vllm: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        """Those that take vLLM's series; what is costly only where it is wanted."""
         waiting = sum(series["vllm:num_requests_waiting"] for series in vllm.values())
         running = sum(series["vllm:num_requests_running"] for series in vllm.values())
         queue = float(fleet.gateway_queue)
         values = {
             "leadtime:num_requests_outstanding": running + waiting + queue,
-            "leadtime:gateway_queue": queue,
             "inference_extension_flow_control_queue_size": queue + waiting,
             "inference_objective_running_requests": running,
             "inference_pool_kv_cache_utilization_sum": sum(
                 series["vllm:kv_cache_usage_perc"] for series in vllm.values()
             ),
-            "inference_pool_inflight_prefill_tokens": float(fleet.engine.prefill_tokens_under_way()),
         }
-        pool = [vllm[pod.name] for pod in fleet.existing() if fleet.is_ready(pod) and pod.name in vllm]
-        self._remember(fleet)
-        return values | _pool(pool) | _deployment(fleet) | self._latencies()
+        if _PREFILL_TOKENS in self._names:
+            values[_PREFILL_TOKENS] = float(fleet.engine.prefill_tokens_under_way())
+        if self._names & _OF_PICKED:
+            values |= _pool([vllm[pod.name] for pod in fleet.existing() if fleet.is_ready(pod) and pod.name in vllm])
+        if self._missed or self._names & _OF_HISTOGRAMS:
+            self._remember(fleet)
+            values |= self._latencies()
+        return values
 
     def _remember(self, fleet: Fleet) -> None:
         """Add this scrape's histograms; forget what is a minute old. A server that is gone counts until then."""
-        for pod in fleet.serving():
-            assert pod.row is not None
-            ttft, tpot = (fleet.engine.histogram(pod.row, which) for which in (layout.TTFT, layout.TPOT))
-            scrape = _Histograms(fleet.now_seconds, ttft.copy(), tpot.copy())
+        pods = fleet.serving()
+        histograms = fleet.engine.histograms([pod.row for pod in pods if pod.row is not None])
+        begun = histograms[:, layout.TTFT].sum(axis=1).tolist()
+        for pod, counts, requests in zip(pods, histograms, begun, strict=True):
             scrapes = self._scrapes.setdefault(pod.name, deque())
-            if scrapes and scrapes[-1].ttft.sum() > ttft.sum():
+            if scrapes and scrapes[-1].begun > requests:
                 scrapes.clear()  # the server was started anew, and counts from 0 again
-            scrapes.append(scrape)
+            scrapes.append(_Histograms(fleet.now_seconds, requests, counts))
         for name, scrapes in list(self._scrapes.items()):
             while scrapes and scrapes[0].at_seconds <= fleet.now_seconds - _WINDOW_SECONDS:
                 scrapes.popleft()
@@ -151,11 +179,12 @@ class DerivedSeries:
 
     def _latencies(self) -> dict[str, float]:
         """P90 over what finished in the remembered minute; a server with a single scrape adds nothing yet."""
-        ttft = np.zeros(len(layout.TTFT_BOUNDS) + 1, np.int64)
-        tpot = np.zeros(len(layout.TPOT_BOUNDS) + 1, np.int64)
-        for scrapes in self._scrapes.values():
-            ttft += scrapes[-1].ttft - scrapes[0].ttft
-            tpot += scrapes[-1].tpot - scrapes[0].tpot
+        increase = np.zeros((3, layout.HISTOGRAM_WIDTH), np.int64)
+        if self._scrapes:
+            increase += np.sum([scrapes[-1].counts for scrapes in self._scrapes.values()], axis=0)
+            increase -= np.sum([scrapes[0].counts for scrapes in self._scrapes.values()], axis=0)
+        ttft = increase[layout.TTFT, : len(layout.TTFT_BOUNDS) + 1]
+        tpot = increase[layout.TPOT, : len(layout.TPOT_BOUNDS) + 1]
         values = {
             "leadtime:ttft_p90_seconds:1m": _p90(layout.TTFT_BOUNDS, ttft),
             "leadtime:tpot_p90_seconds:1m": _p90(layout.TPOT_BOUNDS, tpot),

@@ -148,12 +148,13 @@ class MetricPipeline:
         queries = tuple(queries)
         self._wanted = {series_name(query.name) for query in queries}
         missed = {Missed(name, target_of(query)) for query in queries if (name := series_name(query.name)) in MISSED}
-        self._derived = DerivedSeries(missed)
+        self._derived = DerivedSeries(AGGREGATES & self._wanted, missed)
         self._series = pod_series(fleet.scenario.server)
         self._pages = ServerPages(fleet)
         rules = {name: rule_over(name, self._series) for name in self._wanted - self._series - AGGREGATES}
         self._rules = RuleValues({name: rule for name, rule in rules.items() if rule is not None})
         self._reads_pages = bool(self._wanted & self._series - {GPU_UTILIZATION}) or any(rules.values())
+        self._reads_gpus = bool(self._wanted & {GPU_UTILIZATION, "cpu"})
         self._aggregates = (AGGREGATES & self._wanted) | {one.series for one in missed}
         self._travelling: deque[_Scrape] = deque()
         self._samples: dict[str, dict[str, PodSample]] = {}
@@ -162,16 +163,15 @@ class MetricPipeline:
     def scrape(self) -> None:
         """Read every page that answers now."""
         fleet = self._fleet
-        self._gpus.sample(fleet)
         pages, lost = self._servers.received(self._read_pages())
-        percent = {name: {GPU_UTILIZATION: float(value)} for name, value in self._gpus.percent().items()}
-        gpus, lost_gpus = self._gpu_exporters.received(percent)
+        gpus, lost_gpus = self._gpu_exporters.received(self._read_gpus())
         series: dict[str, dict[str, float]] = {}
         for name in self._wanted & self._series:
             series[name] = {pod: page[name] for pod, page in pages.items() if name in page}
         series |= self._rules.scrape(pages, fleet.now_ns)
-        series[GPU_UTILIZATION] = {pod: page[GPU_UTILIZATION] for pod, page in gpus.items()}
-        series["cpu"] = cpu_cores(series[GPU_UTILIZATION])
+        if self._reads_gpus:
+            series[GPU_UTILIZATION] = {pod: page[GPU_UTILIZATION] for pod, page in gpus.items()}
+            series["cpu"] = cpu_cores(series[GPU_UTILIZATION])
         if self._aggregates:
             series |= {name: {"": value} for name, value in self._derived.scrape(fleet, pages).items()}
         self._travelling.append(
@@ -201,6 +201,13 @@ class MetricPipeline:
     def _read_pages(self) -> dict[str, dict[str, float]]:
         """Pod -> series -> value, of the servers that answer."""
         return self._pages.read() if self._aggregates or self._reads_pages else {}
+
+    def _read_gpus(self) -> dict[str, dict[str, float]]:
+        """The same of the exporters of the GPUs."""
+        if not self._reads_gpus:
+            return {}
+        self._gpus.sample(self._fleet)
+        return {name: {GPU_UTILIZATION: float(value)} for name, value in self._gpus.percent().items()}
 
     def _read(self, scrape: _Scrape) -> None:
         """Let a scrape's values be seen. Of pods that did not answer, what was seen before stays."""

@@ -209,6 +209,11 @@ class Engine:
         counts: layout.I8 = self._world.counts["count"][start : start + width]
         return counts
 
+    def histograms(self, rows: Sequence[int]) -> layout.I8:
+        """Copies of all three of several servers: shape (rows, 3, layout.HISTOGRAM_WIDTH), 0 beyond a one's buckets."""
+        counts: layout.I8 = self._world.counts["count"].reshape(-1, 3, layout.HISTOGRAM_WIDTH)[np.array(rows, np.intp)]
+        return counts
+
     def add_server(self, pod: int, *, model: int = 0, role: str = "both") -> int:
         """An idle server that the router does not use yet. Returns its row."""
         assert role == "both" or not self._is_plain, f"a {role} server takes a transfer_seconds_per_token"

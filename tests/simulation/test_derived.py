@@ -1,5 +1,7 @@
 """Series that rivals read: each equals what its exporter would show at the scrape, and nothing newer."""
 
+import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,15 @@ from hypothesis import strategies as st
 
 from policies.capacity.profile import PROFILES
 from policies.snapshot import NS_PER_SECOND, ExternalMetric, MetricError, MetricQuery, PodMetrics
-from simulations.derived import AGGREGATES, cpu_cores, histogram_quantile
+from simulations.derived import AGGREGATES, DerivedSeries, Missed, cpu_cores, histogram_quantile
 from simulations.engine.layout import TTFT_BOUNDS
 from simulations.exporter import vllm_series
 from simulations.fleet import Fleet
 from simulations.lead_time import LeadTime
 from simulations.pipeline import MetricPipeline
 from simulations.request_rows import PENDING
-from simulations.scenario import Scenario
+from simulations.scenario import Failures, Scenario
+from simulations.server_pages import ServerPages
 from simulations.trace import Trace
 
 PROFILE = PROFILES["llama-3.1-8b-fp8-l4"]
@@ -30,12 +33,27 @@ def external(name: str) -> MetricQuery:
     return MetricQuery(type="External", name=name)
 
 
-def fleet(arrivals: list[float], initial_replicas: int, *, prompt: int = 100, output: int = 50) -> Fleet:
+def fleet(
+    arrivals: list[float],
+    initial_replicas: int,
+    *,
+    prompt: int = 100,
+    output: int = 50,
+    mtbf_seconds: float = math.inf,
+) -> Fleet:
     count = len(arrivals)
     trace = Trace(
         "test", 0, np.array(arrivals, np.float64), np.full(count, prompt, np.int32), np.full(count, output, np.int32)
     )
-    return Fleet(Scenario(trace=trace, profile=PROFILE, lead_time=EXACT, initial_replicas=initial_replicas))
+    return Fleet(
+        Scenario(
+            trace=trace,
+            profile=PROFILE,
+            lead_time=EXACT,
+            initial_replicas=initial_replicas,
+            failures=Failures(mtbf_seconds=mtbf_seconds),
+        )
+    )
 
 
 def requests(each: Fleet) -> Any:
@@ -145,6 +163,36 @@ def test_the_deployments_counts_follow_its_pods() -> None:
     each.advance(200.0)
     pipeline.scrape()
     assert read(pipeline, "kube_deployment_status_replicas_unavailable") == 0
+
+
+def _after_scrapes(wanted: Collection[str], missed: Collection[Missed] = ()) -> list[dict[str, float]]:
+    """What each scrape gives of a fleet that is scaled, and whose servers crash, while requests queue and finish."""
+    each = fleet([0.05 * index for index in range(3_000)], 2, prompt=900, output=60, mtbf_seconds=90.0)
+    derived, pages = DerivedSeries(wanted, missed), ServerPages(each)
+    values = []
+    for second in range(10, 400, 15):
+        each.advance(float(second))
+        if second == 100:
+            each.scale(3)
+        values.append(derived.scrape(each, pages.read()))
+    return values
+
+
+_MISSED = Missed("leadtime:ttft_missed_percent:1m", 2.0)
+
+
+@pytest.fixture(scope="module")
+def with_all() -> list[dict[str, float]]:
+    return _after_scrapes(AGGREGATES, [_MISSED])
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATES | {_MISSED.series}))
+def test_a_series_that_is_asked_for_alone_is_the_same_and_comes_alone(
+    name: str, with_all: list[dict[str, float]]
+) -> None:
+    alone = _after_scrapes((), [_MISSED]) if name == _MISSED.series else _after_scrapes({name})
+    assert alone == [{name: values[name]} if name in values else {} for values in with_all]
+    assert len({values.get(name) for values in with_all}) > 1, "the fleet must move it for this to say something"
 
 
 def test_values_are_those_of_the_scrape_and_go_missing_when_it_is_old() -> None:
