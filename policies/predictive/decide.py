@@ -13,7 +13,6 @@ from policies.decision import Decision
 from policies.entry import PolicyEntry
 from policies.policy import Policy
 from policies.predictive.behavior import apply_behavior
-from policies.predictive.margin import Margin
 from policies.predictive.missed import missed_queries
 from policies.predictive.need import NOT_KNOWN, recommend
 from policies.predictive.replay import Rules
@@ -101,8 +100,7 @@ def adopt(state: PredictiveState, taught: PredictiveState) -> PredictiveState:
     """The state with what `learn` made of an earlier one: a caller that decides while it learns loses neither."""
     if taught.sizing is None or taught.sizing is state.sizing:
         return state
-    margin = state.margin if state.sizing is not None else Margin()  # what mended the prior would spoil the fit
-    return replace(state, sizing=taught.sizing, margin=margin)
+    return replace(state, sizing=taught.sizing, margin=state.margin.at_a_fit(is_first=state.sizing is None))
 
 
 ENTRY = PolicyEntry(

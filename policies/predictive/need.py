@@ -68,7 +68,7 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
     sizing = state.sizing or prior(aim, floor_load)
     ahead = sizing.replicas(traits, floor_load) * state.margin.factor
     level = float(traits[LEVEL])
-    present = level / floor_load * min(state.margin.factor, 1.0) + last.backlog / spec.drain_seconds / capacity
+    present = level / floor_load * state.margin.factor + last.backlog / spec.drain_seconds / capacity
     replicas = math.ceil(max(present, ahead) - 1e-9)
     largest = int(np.argmax(sizing.weights * traits))
     numbers = {

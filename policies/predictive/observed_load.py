@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from policies.predictive.load_history import F8, LoadHistory, bin_of
+from policies.predictive.load_history import BINS_PER_DAY, F8, LoadHistory, bin_of
 from policies.predictive.load_traits import advance, begin, level_of_minutes, traits_now
 
 
@@ -57,3 +57,11 @@ def traits_at(seen: ObservedLoad, lead_seconds: float) -> F8 | None:
 def usual_level(seen: ObservedLoad) -> float:
     """The mean load of the last minutes before the open bin; 0 before the first sample."""
     return float(level_of_minutes(seen.traits)) if seen.traits is not None else 0.0
+
+
+def mean_level(seen: ObservedLoad) -> float:
+    """The mean load of the last day; while none of it is known, the usual level."""
+    end = seen.history.end
+    day = seen.history.between(end - BINS_PER_DAY, end)
+    known = day[~np.isnan(day)]
+    return float(known.mean()) if len(known) else usual_level(seen)

@@ -122,10 +122,10 @@ def _searched(sizing: Sizing, recording: Recording, asked: float) -> Fitted | No
         starts.insert(0, (sizing.weights, _LATER_SEARCH))
     most = float(recording.rules.within.shares[0])
     for aim in ((most + asked) / 2.0, asked):
-        for start, search in starts:
-            best = fit(recording, start, attainment=aim, search=search)
-            if best is not None:
-                return best
+        fitted = [fit(recording, start, attainment=aim, search=search) for start, search in starts]
+        found = [each for each in fitted if each is not None]
+        if found:  # near yesterday's weights there may be nothing as good as what a new search finds
+            return min(found, key=lambda each: each.replica_hours)
     return None
 
 

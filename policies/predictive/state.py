@@ -10,7 +10,7 @@ from policies.predictive.lead_time import learn as learn_lead_times
 from policies.predictive.margin import Margin, follow
 from policies.predictive.miss_model import MissModel
 from policies.predictive.missed import missed_shares
-from policies.predictive.observed_load import ObservedLoad, usual_level
+from policies.predictive.observed_load import ObservedLoad, mean_level, usual_level
 from policies.predictive.observed_load import observe as observe_load
 from policies.predictive.replacements import Replacements
 from policies.predictive.replica_capacity import log_room, step_per_request, sustained, within_slo
@@ -114,7 +114,7 @@ def _with_sample(spec: PredictiveSpec, state: PredictiveState, sample: Demand, s
         state.margin,
         missed=min(1.0, ttft_missed + tpot_missed) * requests,
         requests=requests,
-        usual_requests=usual_level(load) * per_replica * seconds,
+        usual_requests=mean_level(load) * per_replica * seconds,
         seconds=seconds,
         attainment=within.aim(spec.attainment),
         is_learned=state.sizing is not None,

@@ -1,9 +1,11 @@
 """leadtime's rule: bounds, the unknown, the lead time, and words that match the numbers."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,10 @@ from policies.hpa import default_behavior, scale_down_rules
 from policies.policy import Running
 from policies.predictive.decide import predictive_policy
 from policies.predictive.lead_time import LeadTimes, expected_seconds, learn
+from policies.predictive.load_traits import TRAITS
+from policies.predictive.margin import Margin
 from policies.predictive.observed_load import ObservedLoad, observe
+from policies.predictive.sizing import Sizing
 from policies.predictive.spec import PredictiveSpec
 from policies.serving_counters import QUERIES
 from policies.snapshot import NS_PER_SECOND, MetricError, Pod, PodMetrics, PodSample, Snapshot
@@ -75,6 +80,20 @@ def test_steady_demand_settles_at_what_its_load_needs() -> None:
     assert numbers["load_replicas"] == pytest.approx(6.0 / numbers["capacity_requests_per_second"], rel=0.01)
     assert numbers["ahead_replicas"] == pytest.approx(0.95 * numbers["margin"] * numbers["load_replicas"], rel=0.02)
     assert decisions[-1].desired_replicas == math.ceil(max(numbers["ahead_replicas"], numbers["load_replicas"]))
+
+
+def test_the_margin_reaches_a_rule_that_has_learned_to_need_nothing_ahead() -> None:
+    """Where the load of now was enough all week, weights are nothing, and only the floor can be raised."""
+    each = world(replicas=5)
+    for _ in range(40):
+        each.step(6.0)
+    nothing = Sizing(weights=np.full(len(TRAITS), 1e-6), floor_load=1.0, bins=5_000)
+    each.running.state = replace(each.running.state, sizing=nothing, margin=Margin(log=0.5))
+    decision = each.step(6.0)
+    numbers = decision.numbers
+    assert numbers["ahead_replicas"] < 0.1
+    assert decision.desired_replicas == math.ceil(numbers["margin"] * numbers["load_replicas"])
+    assert decision.desired_replicas > numbers["load_replicas"] + 1
 
 
 def test_a_ramp_is_met_before_it_arrives() -> None:
