@@ -42,6 +42,8 @@ from simulations.start.presets import GKE_L4_RECORDED
 FULL_DAYS = 14.0
 TARGET_SECONDS = 600.0
 MACHINE = "g2-standard-4"
+PROFILE = profile_named("llama-3.1-8b-fp8-l4")
+TPOT_SECONDS = 0.1
 MOST_REPLICAS = 400
 
 
@@ -99,8 +101,8 @@ def _scenario(days: float, rate: float) -> Scenario:
     spot = Spot(preemptions_per_node_hour=0.02, zone_events_per_hour=0.005)
     return Scenario(
         trace=demand,
-        profile=profile_named("llama-3.1-8b-fp8-l4"),
-        slo=SLO(tpot_seconds=0.1),
+        profile=PROFILE,
+        slo=SLO(tpot_seconds=TPOT_SECONDS),
         initial_replicas=max(1, round(rate / 8)),
         start=replace(GKE_L4_RECORDED.start, kept_by=KeptBy.NODE),
         workload=Workload(termination=Termination(grace_period_seconds=60.0)),
@@ -117,7 +119,7 @@ def _policy(name: str) -> Policy[Any, Any]:
     """An HPA on the requests of all replicas, or leadtime's own."""
     if name == "hpa":
         return total_demand_policy(TotalDemandSpec(target_requests=32, max_replicas=MOST_REPLICAS))
-    return predictive_policy(PredictiveSpec(max_replicas=MOST_REPLICAS))
+    return predictive_policy(PredictiveSpec(profile=PROFILE, tpot_seconds=TPOT_SECONDS, max_replicas=MOST_REPLICAS))
 
 
 def _say(figures: dict[str, Any]) -> None:
