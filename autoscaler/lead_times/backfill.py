@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from adapter.sources.catalogue import sglang, tgi, vllm
 from adapter.sources.in_threads import DaemonThreads
 from adapter.sources.prometheus.settings import PrometheusSettings
 from adapter.sources.source import SourceUnavailable
@@ -28,14 +29,14 @@ WINDOW_SECONDS = 120
 
 _KIND_LABEL = "leadtime_series"
 _COUNTERS = {
-    "answered": ("vllm:request_success_total", "sglang:num_requests_total", "tgi_request_success"),
-    "prompt": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "tgi_request_input_length_sum"),
-    "output": ("vllm:generation_tokens_total", "sglang:generation_tokens_total", "tgi_request_generated_tokens_sum"),
+    "answered": (vllm.REQUEST_SUCCESS.name, sglang.REQUESTS.name, tgi.SUCCESS.name),
+    "prompt": (vllm.PROMPT_TOKENS.name, sglang.PROMPT_TOKENS.name, f"{tgi.INPUT_LENGTH.name}_sum"),
+    "output": (vllm.GENERATION_TOKENS.name, sglang.GENERATION_TOKENS.name, f"{tgi.GENERATED_TOKENS.name}_sum"),
 }
 _GAUGES = (
-    ("sum({})", "vllm:num_requests_running", "vllm:num_requests_waiting"),
-    ("sum(max by (namespace, pod, dp_rank) ({}))", "sglang:num_running_reqs", "sglang:num_queue_reqs"),
-    ("sum({})", "tgi_batch_current_size", "tgi_queue_size"),
+    ("sum({})", vllm.RUNNING.name, vllm.WAITING.name),
+    ("sum(max by (namespace, pod, dp_rank) ({}))", sglang.RUNNING.name, sglang.QUEUE.name),
+    ("sum({})", tgi.BATCH.name, tgi.QUEUE.name),
 )
 """Of each server in the same order; before the gauges, how requests are counted once, as in
 autoscaler/observe/demand_rules.py. At an instant at which several servers show a series, the first one's is taken."""

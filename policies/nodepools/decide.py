@@ -98,7 +98,7 @@ def decide(
         floor,
         replace_seconds=headroom.replace_seconds,
         attainment=headroom.attainment,
-        most_nodes=min(spec.max_nodes, spec.max_nodes if spec.quota_nodes is None else spec.quota_nodes),
+        most_nodes=spec.most_nodes,
     )
     numbers = {
         "floor_nodes": float(floor),

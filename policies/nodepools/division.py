@@ -47,10 +47,9 @@ def divide(
     to_come = floor_nodes - max(occupied_nodes, spec.min_nodes)
     moved = max(0, min(lacking, to_come, -(-unplaced_gpus // spec.gpus_per_node)))
     floor = floor_nodes - moved
-    most = spec.max_nodes if spec.quota_nodes is None else min(spec.max_nodes, spec.quota_nodes)
     return Division(
         floor_nodes=floor,
-        keep_nodes=max(floor, min(floor + plan.spare_nodes, most)),
+        keep_nodes=max(floor, min(floor + plan.spare_nodes, spec.most_nodes)),
         moved_nodes=moved,
         on_demand_nodes=plan.on_demand_nodes,
     )

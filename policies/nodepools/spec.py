@@ -86,6 +86,11 @@ class PoolSpec:
         """Whole nodes that the quota admits."""
         return None if self.quota_gpus is None else self.quota_gpus // self.gpus_per_node
 
+    @property
+    def most_nodes(self) -> int:
+        """Nodes that max_nodes and the quota admit."""
+        return self.max_nodes if self.quota_nodes is None else min(self.max_nodes, self.quota_nodes)
+
 
 def _check(name: str, value: float, low: float, high: float, remedy: str) -> None:
     if not low <= value <= high:  # NaN fails as well

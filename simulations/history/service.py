@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from adapter.sources.catalogue import sglang, tgi, vllm
+
 ServerName = Literal["vllm", "sglang", "tgi"]
 
 _SERVER = ("namespace", "pod", "instance")
@@ -35,25 +37,25 @@ class ServerSeries:
 SERVERS: Mapping[ServerName, ServerSeries] = {
     "vllm": ServerSeries(
         title="vLLM",
-        answered="vllm:request_success_total",
-        running="vllm:num_requests_running",
-        waiting="vllm:num_requests_waiting",
-        prompt_tokens="vllm:prompt_tokens_total",
-        output_tokens="vllm:generation_tokens_total",
-        ttft="vllm:time_to_first_token_seconds_bucket",
-        tpot="vllm:request_time_per_output_token_seconds_bucket",
+        answered=vllm.REQUEST_SUCCESS.name,
+        running=vllm.RUNNING.name,
+        waiting=vllm.WAITING.name,
+        prompt_tokens=vllm.PROMPT_TOKENS.name,
+        output_tokens=vllm.GENERATION_TOKENS.name,
+        ttft=f"{vllm.TIME_TO_FIRST_TOKEN.name}_bucket",
+        tpot=f"{vllm.REQUEST_TIME_PER_OUTPUT_TOKEN.name}_bucket",
         prompt_lengths="vllm:request_prompt_tokens_bucket",
         output_lengths="vllm:request_generation_tokens_bucket",
     ),
     "sglang": ServerSeries(
         title="SGLang",
-        answered="sglang:num_requests_total",
-        running="sglang:num_running_reqs",
-        waiting="sglang:num_queue_reqs",
-        prompt_tokens="sglang:prompt_tokens_total",
-        output_tokens="sglang:generation_tokens_total",
-        ttft="sglang:time_to_first_token_seconds_bucket",
-        tpot="sglang:request_time_per_output_token_seconds_bucket",
+        answered=sglang.REQUESTS.name,
+        running=sglang.RUNNING.name,
+        waiting=sglang.QUEUE.name,
+        prompt_tokens=sglang.PROMPT_TOKENS.name,
+        output_tokens=sglang.GENERATION_TOKENS.name,
+        ttft=f"{sglang.TIME_TO_FIRST_TOKEN.name}_bucket",
+        tpot=f"{sglang.REQUEST_TIME_PER_OUTPUT_TOKEN.name}_bucket",
         prompt_lengths="sglang:prompt_tokens_histogram_bucket",
         output_lengths="sglang:generation_tokens_histogram_bucket",
         engine_label="dp_rank",
@@ -61,15 +63,15 @@ SERVERS: Mapping[ServerName, ServerSeries] = {
     ),
     "tgi": ServerSeries(
         title="TGI",
-        answered="tgi_request_success",
-        running="tgi_batch_current_size",
-        waiting="tgi_queue_size",
-        prompt_tokens="tgi_request_input_length_sum",
-        output_tokens="tgi_request_generated_tokens_sum",
+        answered=tgi.SUCCESS.name,
+        running=tgi.BATCH.name,
+        waiting=tgi.QUEUE.name,
+        prompt_tokens=f"{tgi.INPUT_LENGTH.name}_sum",
+        output_tokens=f"{tgi.GENERATED_TOKENS.name}_sum",
         ttft=None,
         tpot=None,
-        prompt_lengths="tgi_request_input_length_bucket",
-        output_lengths="tgi_request_generated_tokens_bucket",
+        prompt_lengths=f"{tgi.INPUT_LENGTH.name}_bucket",
+        output_lengths=f"{tgi.GENERATED_TOKENS.name}_bucket",
     ),
 }
 
