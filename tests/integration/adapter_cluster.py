@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from adapter_world import CLIENT_CA, Adapter, Configuration, configuration, running
-from aiohttp import web
+from adapter_world import CLIENT_CA, Adapter, Configuration, client, configuration, running
+from aiohttp import ClientSession, web
 from fake_kube_api import FakeKubeApi, Json, serving
 from made_certificates import Made, make
 
@@ -23,17 +23,21 @@ HPA_CONTROLLER = {
 
 class Cluster(FakeKubeApi):
     """may: whether a user (first argument) may do what the resourceAttributes (second) say. tokens: token -> user.
-    reviews: what was asked, kind and user or token."""
+    reviews: what was asked, kind and user or token. tells_trust: what reading of ConfigMaps waits for; set at first."""
 
     def __init__(self) -> None:
         super().__init__()
         self.may: Callable[[str, Json], bool] = lambda user, _: user == HPA_CONTROLLER["X-Remote-User"]
         self.tokens: dict[str, str] = {}
         self.reviews: list[tuple[str, str]] = []
+        self.tells_trust = asyncio.Event()
+        self.tells_trust.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
             return web.json_response(self._review(await request.json()))
+        if request.path.endswith("/configmaps"):
+            await self.tells_trust.wait()
         return await super().handle(request)
 
     async def publish(self, *, proxy_ca: str = PROXY_CA.pem, client_ca: str = CLIENT_CA.pem) -> None:
@@ -106,12 +110,19 @@ def write_kubeconfig(folder: Path, url: str, **cluster: str) -> Path:
 
 
 async def until_known(adapter: Adapter) -> None:
-    """Until the adapter knows pods and whom to believe, and only the first collection is awaited."""
-    await eventually(lambda: _awaits_only_collections(adapter))
+    """Until the adapter knows pods and whom to believe, and only the first collection is awaited.
+
+    It asks without a certificate, as the kubelet does: a certificate whose authority the adapter does not know yet ends
+    the handshake, which looks like a break. So "not yet" is always an answer, and anything else is raised at once.
+    """
+    async with client(adapter.folder, None) as kubelet:
+        await eventually(lambda: _awaits_only_collections(adapter, kubelet))
 
 
-async def _awaits_only_collections(adapter: Adapter) -> bool:
-    return (await adapter.get("/readyz"))[1].startswith("no collection is complete yet")
+async def _awaits_only_collections(adapter: Adapter, kubelet: ClientSession) -> bool:
+    status, awaited = await adapter.get("/readyz", kubelet)
+    assert status == 503, awaited
+    return awaited.startswith("no collection is complete yet")
 
 
 async def eventually(true: Callable[[], Awaitable[Any]], *, seconds: float = 10.0) -> None:

@@ -1,5 +1,6 @@
 """The adapter in a cluster: who may ask what, whose certificates count, and pods that come and go."""
 
+import asyncio
 import gc
 import json
 from pathlib import Path
@@ -7,13 +8,25 @@ from typing import Any
 
 import aiohttp
 import pytest
-from adapter_cluster import CONFIG_MAPS, HPA_CONTROLLER, OTHER_CA, PROXY, PROXY_CA, Cluster, eventually, in_cluster
-from adapter_world import CLIENT_CA, EXTERNAL, HPA, PODS, WAITING, Adapter, client, page, resident_bytes
-from fake_kube_api import pod
+from adapter_cluster import (
+    CONFIG_MAPS,
+    HPA_CONTROLLER,
+    OTHER_CA,
+    PROXY,
+    PROXY_CA,
+    Cluster,
+    cluster_configuration,
+    eventually,
+    in_cluster,
+    until_known,
+)
+from adapter_world import CLIENT_CA, EXTERNAL, HPA, PODS, WAITING, Adapter, client, page, resident_bytes, running
+from fake_kube_api import pod, serving
 from made_certificates import Made, make
 
 MEGABYTE = 1024 * 1024
 POD_LIST = "/api/v1/pods"
+HANDSHAKES_FAILED = 'leadtime_adapter_connection_events_total{event="handshake_failed"}'
 MASTERS = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
 
 
@@ -69,11 +82,37 @@ async def test_only_the_front_proxy_says_who_asks(tmp_path: Path, shown: Made | 
 
 async def test_a_certificate_that_no_authority_vouches_for_ends_the_handshake(tmp_path: Path) -> None:
     async with in_cluster(tmp_path) as (adapter, _):
+        assert (await adapter.own_metrics())[HANDSHAKES_FAILED] == 0
         async with client(tmp_path, make("front-proxy-client", OTHER_CA)) as forger:
             with pytest.raises(aiohttp.ClientError):
                 await adapter.get("/healthz", forger)
         assert (await adapter.get("/livez"))[0] == 200
-        assert (await adapter.own_metrics())['leadtime_adapter_connection_events_total{event="handshake_failed"}'] > 0
+        assert (await adapter.own_metrics())[HANDSHAKES_FAILED] > 0
+
+
+async def test_the_front_proxy_is_let_in_once_the_adapter_is_ready_for_it(tmp_path: Path) -> None:
+    """Until its authority is known its handshake ends, so readiness, which the kubelet asks for without a certificate,
+    must say "not yet" for as long: that keeps the API server away."""
+    cluster = Cluster()
+    cluster.tells_trust.clear()
+    await cluster.publish()
+    async with (
+        serving(cluster.handle) as url,
+        running(tmp_path, cluster_configuration(tmp_path, url), hpa=PROXY) as adapter,
+        client(tmp_path, None) as kubelet,
+    ):
+        known = asyncio.create_task(until_known(adapter))
+        with pytest.raises(aiohttp.ClientError):
+            await adapter.get("/livez")
+        assert (await adapter.get("/livez", kubelet))[0] == 200
+        status, awaited = await adapter.get("/readyz", kubelet)
+        assert status == 503
+        assert awaited.startswith("whose certificates to believe is not known yet")
+        assert not known.done(), "it waits, and does not take this for a break"
+        cluster.tells_trust.set()
+        await known
+        adapter.session.headers.update(HPA_CONTROLLER)
+        assert (await adapter.get("/apis"))[0] == 200
 
 
 async def test_a_user_without_the_right_is_told_as_by_the_api_server(tmp_path: Path) -> None:
