@@ -6,6 +6,7 @@ of those three, also while a queue builds up and throughput hides the demand.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from policies.snapshot import MetricQuery, PodMetrics, Snapshot
 
@@ -18,8 +19,7 @@ GENERATION_TOKENS = MetricQuery(type="Pods", name="vllm:generation_tokens_total"
 QUERIES = (RUNNING, WAITING, SUCCEEDED, PROMPT_TOKENS, GENERATION_TOKENS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerCounters:
+class ServerCounters(NamedTuple):
     """One server at one scrape. Requests answered and tokens are since its start; running and waiting are now."""
 
     at_ns: int

@@ -1,6 +1,7 @@
 """From samples to bins: the load of each half minute, and what is known of the one that is not over yet."""
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,7 +62,13 @@ def usual_level(seen: ObservedLoad) -> float:
 
 def mean_level(seen: ObservedLoad) -> float:
     """The mean load of the last day; while none of it is known, the usual level."""
-    end = seen.history.end
-    day = seen.history.between(end - BINS_PER_DAY, end)
+    mean = _mean_of_a_day(seen.history)
+    return usual_level(seen) if mean is None else mean
+
+
+@lru_cache(maxsize=4)  # a history stays the same for two scrapes
+def _mean_of_a_day(history: LoadHistory) -> float | None:
+    """Of the last day that is known; None where nothing is."""
+    day = history.between(history.end - BINS_PER_DAY, history.end)
     known = day[~np.isnan(day)]
-    return float(known.mean()) if len(known) else usual_level(seen)
+    return float(known.mean()) if len(known) else None

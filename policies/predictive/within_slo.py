@@ -6,6 +6,7 @@ requests take); which share of requests misses where steps leave so much room to
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -72,12 +73,17 @@ class WithinSLO:
         Not below the knee, the least load from which twice the replicas would still avoid 15 % of the misses: where
         what is asked is out of reach, or nearly, a fleet must not grow without end for it.
         """
-        misses = 1.0 - self.shares
-        at_half = np.interp(self.loads / 2.0, self.loads, misses)
-        helps = at_half <= _WORTHWHILE * misses
-        knee = float(self.loads[int(np.argmax(helps))]) if helps.any() else self.most
-        return max(float(np.interp(-attainment, -self.shares, self.loads)), knee, _LEAST_LOAD * self.most)
+        return max(float(np.interp(-attainment, -self.shares, self.loads)), _knee(self), _LEAST_LOAD * self.most)
 
     def aim(self, asked: float) -> float:
         """The attainment that can be held where `asked` is what is wanted: less where the knee is in the way."""
         return min(asked, float(np.interp(self.load_for(asked), self.loads, self.shares)))
+
+
+@lru_cache(maxsize=4)  # asked for three times in a step
+def _knee(within: WithinSLO) -> float:
+    """The least load from which twice the replicas would still avoid 15 % of the misses, else the most."""
+    misses = 1.0 - within.shares
+    at_half = np.interp(within.loads / 2.0, within.loads, misses)
+    helps = at_half <= _WORTHWHILE * misses
+    return float(within.loads[int(np.argmax(helps))]) if helps.any() else within.most

@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
+import numpy as np
+
 from policies.snapshot import (
     NS_PER_SECOND,
     ExternalMetric,
@@ -35,6 +37,8 @@ from simulations.pipeline import is_simulated, series_name, target_of
 
 _MAX_AGE_NS = 60 * NS_PER_SECOND
 _IDLE_CORES, _BUSY_CORES = 0.1, 0.9
+_ROUNDING = 1e-6
+"""Of a milli-unit, that a rounding error of the fluid may be."""
 
 
 class Noise:
@@ -202,33 +206,20 @@ class CountMetrics:
         if not pods or not is_simulated(query):
             return None
         if name in _OF_PODS:
-            values = [_milli(value) for value in _OF_PODS[name](self._shown).tolist()]
-            if query.type == "External":
-                return ExternalMetric(tuple(values))
-            return PodMetrics(
-                {
-                    pod.shown.name: PodSample(value_milli=value, at_ns=self._scraped_ns)
-                    for pod, value in zip(pods, values, strict=True)
-                }
-            )
+            return self._of_pods(query, pods, _OF_PODS[name](self._shown))
         if name in _GAUGES:
-            value = _milli(_GAUGES[name](view))
-            if query.type == "External":
-                return ExternalMetric((value,) * len(pods))
-            sample = PodSample(value_milli=value, at_ns=self._scraped_ns)
-            return PodMetrics(dict.fromkeys((pod.shown.name for pod in pods), sample))
+            return self._of_pods(query, pods, np.full(len(pods), _GAUGES[name](view)))
         field = _COUNTERS[name]
-        total = getattr(self._fleet.totals, field)
-        begun: dict[float, PodSample] = {}
-        samples = {}
-        for pod in pods:
-            since = getattr(pod.begun, field)
-            if since not in begun:
-                begun[since] = PodSample(value_milli=_milli(total - since), at_ns=self._scraped_ns)
-            samples[pod.shown.name] = begun[since]
+        begun = np.array([getattr(pod.begun, field) for pod in pods])
+        return self._of_pods(query, pods, getattr(self._fleet.totals, field) - begun)
+
+    def _of_pods(self, query: MetricQuery, pods: list[CountPod], values: F8) -> Observation:
+        """One value for each pod; shape (pods,). Pods of one value share a sample: most do."""
+        milli = np.ceil(values * 1000 - _ROUNDING).astype(np.int64).tolist()
         if query.type == "External":
-            return ExternalMetric(tuple(each.value_milli for each in samples.values()))
-        return PodMetrics(samples)
+            return ExternalMetric(tuple(milli))
+        samples = {value: PodSample(value_milli=value, at_ns=self._scraped_ns) for value in set(milli)}
+        return PodMetrics({pod.shown.name: samples[value] for pod, value in zip(pods, milli, strict=True)})
 
     def _errors(self) -> Mapping[MetricQuery, Observation]:
         return {query: _missing(query) for query in self._queries}
@@ -244,5 +235,5 @@ def _existing(fleet: CountFleet) -> int:
 
 
 def _milli(value: float) -> int:
-    """As the wire carries it: rounded up like a Quantity; a rounding error of the fluid is no unit."""
-    return math.ceil(value * 1000 - 1e-6)
+    """As the wire carries it: rounded up like a Quantity."""
+    return math.ceil(value * 1000 - _ROUNDING)
