@@ -18,7 +18,7 @@ TTFT and TPOT in seconds; prompt tokens a replica prefills a second; tokens of i
 class Range:
     """low and high times the unit; low = high is one value for all settings. is_log: even in the logarithm.
 
-    is_whole: rounded. choices: of these, evenly, instead.
+    is_rest: what is left of 1. is_whole: rounded. choices: of these, evenly, instead.
     """
 
     field: str
@@ -26,6 +26,7 @@ class Range:
     high: float = 0.0
     unit: str = ""
     is_log: bool = False
+    is_rest: bool = False
     is_whole: bool = False
     choices: tuple[str, ...] = ()
 
@@ -37,6 +38,8 @@ class Range:
         value = self.low + (self.high - self.low) * place
         if self.is_log:
             value = self.low * (self.high / self.low) ** place
+        if self.is_rest:
+            value = 1.0 - value
         return str(round(value * scale)) if self.is_whole else f"{value * scale:.4g}"
 
 
@@ -70,7 +73,7 @@ _DYNAMO = (_even("itl_seconds", 0.5, 1.1, "tpot"), _even("ttft_seconds", 0.1, 1.
 
 RANGES: dict[str, tuple[Range, ...]] = {
     "leadtime": (
-        _even("attainment", 0.9, 0.999),
+        Range(field="attainment", low=0.25, high=0.001, is_log=True, is_rest=True),
         _DOWN,
         _log("drain_seconds", 15, 300),
         Range(field="lead_time_seconds", low=1, high=1, unit="lead"),

@@ -6,7 +6,6 @@ of those three, also while a queue builds up and throughput hides the demand.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from policies.snapshot import MetricQuery, PodMetrics, Snapshot
 
@@ -19,7 +18,8 @@ GENERATION_TOKENS = MetricQuery(type="Pods", name="vllm:generation_tokens_total"
 QUERIES = (RUNNING, WAITING, SUCCEEDED, PROMPT_TOKENS, GENERATION_TOKENS)
 
 
-class ServerCounters(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCounters:
     """One server at one scrape. Requests answered and tokens are since its start; running and waiting are now."""
 
     at_ns: int

@@ -83,12 +83,13 @@ def learn(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Predicti
     aim = within.aim(spec.attainment)
     floor_load = within.load_for(aim)
     sizing = state.sizing or prior(aim, floor_load)
-    if not is_due(sizing, state.load.history):
+    lead_time_seconds = lead_seconds(spec, state)
+    if not is_due(sizing, state.load.history, lead_time_seconds):
         return state
     rules = Rules(
         within=within,
         floor_load=floor_load,
-        lead_seconds=lead_seconds(spec, state),
+        lead_seconds=lead_time_seconds,
         slack_seconds=spec.ttft_seconds,
         window_seconds=float(spec.rules.scale_down.stabilization_window_seconds or 0),
     )

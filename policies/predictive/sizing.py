@@ -20,9 +20,11 @@ PRIOR = {"peak_2700s": 1.0, "unrest_1h": 0.25, "rise": 1.35}
 _PRIOR_FACTORS = {0.9: 0.9, 0.95: 0.95, 0.98: 1.0, 0.99: 1.06, 0.995: 1.15, 0.998: 1.3}
 """Asked attainment -> what the prior's capacity is multiplied by; between them even in log(1 - attainment)."""
 
-LEARN_PERIOD_SECONDS = 3_600
-_FIRST_FIT_BINS = 6 * 3_600 // BIN_SECONDS
-_REFIT_BINS = BINS_PER_DAY
+LEARN_PERIOD_SECONDS = 300
+_FIRST_FIT_SECONDS = 1_200.0
+_FIRST_FIT_LEAD_TIMES = 3.0
+"""What comes within a lead time shows only in a recording that is longer than several of them."""
+
 _FITTED_DAYS = 7
 
 _LEAST_TRUST = 0.5
@@ -74,12 +76,14 @@ def prior(attainment: float, floor_load: float) -> Sizing:
     return Sizing(weights=weights, floor_load=floor_load)
 
 
-def is_due(sizing: Sizing, history: LoadHistory) -> bool:
-    """Whether to learn: after 6 hours, whenever the history has doubled, and once a day."""
-    if len(history) < _FIRST_FIT_BINS:
+def is_due(sizing: Sizing, history: LoadHistory, lead_seconds: float) -> bool:
+    """Whether to learn: after 20 minutes and three lead times, whenever the history has doubled, and once a day."""
+    bins = len(history)
+    if bins * BIN_SECONDS < max(_FIRST_FIT_SECONDS, _FIRST_FIT_LEAD_TIMES * lead_seconds):
         return False
-    new = history.end - sizing.end
-    return sizing.bins == 0 or new >= _REFIT_BINS or (new >= sizing.bins and sizing.bins < _REFIT_BINS)
+    before = max(sizing.end - history.first, 0)  # what was learned may have been kept longer than its history
+    has_doubled = sizing.bins < BINS_PER_DAY and bins >= 2 * sizing.bins
+    return has_doubled or bins // BINS_PER_DAY > before // BINS_PER_DAY
 
 
 def recorded(loads: F8, rules: Rules, judged: int) -> Recording:

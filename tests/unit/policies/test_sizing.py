@@ -95,24 +95,36 @@ def test_an_idle_workload_teaches_nothing_and_breaks_nothing() -> None:
     after = learned(before(0.99), history, attainment=0.99, rules=rules(0.99))
     assert np.isfinite(after.weights).all()
     assert after.replicas(np.zeros(len(TRAITS)), 0.7) == 0.0
-    assert not is_due(after, history)
+    assert not is_due(after, history, 60.0)
 
 
-def test_it_is_due_after_six_hours_when_doubled_and_daily() -> None:
+def test_it_is_due_after_twenty_minutes_when_doubled_and_daily() -> None:
     day = BINS_PER_DAY
-    rows = [  # bins there are, bins learned from, at which end, due
-        (day // 4 - 1, 0, 0, False),
-        (day // 4, 0, 0, True),
-        (day // 3, day // 4, day // 4, False),
-        (day // 2, day // 4, day // 4, True),
-        (day + 100, day, day, False),
-        (2 * day, day, day, True),
-        (9 * day, 7 * day, 8 * day, True),
+    rows = [  # bins there are, bins learned from, at which end, lead time, due
+        (39, 0, 0, 60.0, False),
+        (40, 0, 0, 60.0, True),
+        (59, 0, 0, 600.0, False),
+        (60, 0, 0, 600.0, True),
+        (79, 40, 40, 60.0, False),
+        (80, 40, 40, 60.0, True),
+        (day, day * 2 // 3, day * 2 // 3, 60.0, True),
+        (day + 100, day, day, 60.0, False),
+        (2 * day, day, day, 60.0, True),
+        (9 * day, 7 * day, 8 * day, 60.0, True),
     ]
-    for bins, learned_bins, end, due in rows:
+    for bins, learned_bins, end, lead_seconds, due in rows:
         history = history_of(np.ones(bins))
         sizing = Sizing(weights=np.ones(len(TRAITS)), floor_load=0.7, bins=learned_bins, end=end)
-        assert is_due(sizing, history) is due, (bins, learned_bins, end)
+        assert is_due(sizing, history, lead_seconds) is due, (bins, learned_bins, end, lead_seconds)
+
+
+@pytest.mark.parametrize(("learned_bins", "enough"), [(7 * BINS_PER_DAY, BINS_PER_DAY), (240, 480)])
+def test_what_outlived_its_history_is_kept_until_there_is_as_much_again(learned_bins: int, enough: int) -> None:
+    """A restart without past demand: 20 minutes of it are no better than the week that was learned from before."""
+    start = 100 * BINS_PER_DAY
+    sizing = Sizing(weights=np.ones(len(TRAITS)), floor_load=0.7, bins=learned_bins, end=start - 60)
+    for bins, due in ((enough - 1, False), (enough, True)):
+        assert is_due(sizing, LoadHistory.of(start, np.ones(bins)), 60.0) is due
 
 
 @pytest.mark.parametrize("asked", [0.95, 0.99])
