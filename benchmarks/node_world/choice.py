@@ -1,7 +1,7 @@
 """Settings chosen on the training part, and what they delivered and cost on the rest: figures and table rows.
 
 As docs/frontier.md has it: those that none beats in training are kept, and the judged part is read along them, linear
-in log(1 - attainment) between two; `deployed` is the cheapest that reached the level in training.
+between two; `deployed` is the cheapest that reached the level in training.
 """
 
 from collections.abc import Sequence

@@ -7,9 +7,6 @@ from typing import NamedTuple
 LEVELS = (0.95, 0.99, 0.995)
 """Attainments at which frontiers are compared."""
 
-_PERFECT = 1e-6
-"""A share of misses below this counts as this: the logarithm of 0 is none."""
-
 _USEFUL = 0.5
 """A point that attains less says nothing about what lies between it and the next."""
 
@@ -33,7 +30,8 @@ def undominated(points: Sequence[Point]) -> list[int]:
 
 
 def gpu_hours_at(points: Sequence[Point], attainment: float) -> float | None:
-    """What the frontier of these points costs at an attainment, linear in log(1 - attainment) between two of them.
+    """What the frontier of these points costs at an attainment, linear between two of them: what running the one for a
+    share of the time and the other for the rest would cost.
 
     None where no point attains it. Where the cheapest useful point attains more, what that one costs: no less is known.
     """
@@ -44,8 +42,7 @@ def gpu_hours_at(points: Sequence[Point], attainment: float) -> float | None:
             continue
         if before is None:
             return after.gpu_hours
-        low, high, wanted = (_log_misses(value) for value in (before.attainment, after.attainment, attainment))
-        share = (low - wanted) / (low - high) if low > high else 1.0
+        share = (attainment - before.attainment) / (after.attainment - before.attainment)
         return before.gpu_hours + share * (after.gpu_hours - before.gpu_hours)
     return None
 
@@ -54,6 +51,3 @@ def setting_for(points: Sequence[Point], attainment: float) -> int | None:
     """The index of the cheapest point that attains it: what is deployed when so much is asked. None: there is none."""
     return next((index for index in undominated(points) if points[index].attainment >= attainment), None)
 
-
-def _log_misses(attainment: float) -> float:
-    return math.log(max(1.0 - attainment, _PERFECT))
