@@ -25,7 +25,7 @@ from leadtime.frontier_results import DemandFrontier, document, frontier_table
 from leadtime.frontier_runs import frontiers_of, run_cells
 from leadtime.frontier_task import run_frontier_cell
 from leadtime.outcome import console_for_tables
-from leadtime.output import check_folder, write_json, write_text
+from leadtime.output import made_folders, write_json, write_text
 from leadtime.sweep_task import code_fingerprint
 from policies import registry
 from policies.capacity.profile import profile_named
@@ -108,10 +108,8 @@ def frontier_command(
         is_quick=quick,
     )
     folders = {name: out / name for name in ("counts", "cells", "slices")}
-    for folder in folders.values():
-        check_folder("--out", folder)
     console = console_for_tables()
-    with CountProgress() as progress:
+    with made_folders("--out", *folders.values()), CountProgress() as progress:
         demands = [
             counted(source, phase, task, folders["counts"], partial(progress.update, source))
             for source in demand

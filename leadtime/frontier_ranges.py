@@ -75,7 +75,6 @@ RANGES: dict[str, tuple[Range, ...]] = {
     "leadtime": (
         Range(field="attainment", low=0.25, high=0.001, is_log=True, is_rest=True),
         _DOWN,
-        _log("drain_seconds", 15, 300),
         Range(field="lead_time_seconds", low=1, high=1, unit="lead"),
     ),
     "hpa": (_fixed("metric", "vllm:kv_cache_usage_perc"), _log("target", 0.05, 0.9), *_HPA),

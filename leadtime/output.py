@@ -4,7 +4,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,24 @@ def check_folder(option: str, folder: Path) -> None:
     except OSError as error:
         raise BadInput(f"{option}: {folder} cannot be made ({error.strerror}); choose a folder of yours") from None
     check_writable(option, folder / "file")
+
+
+@contextmanager
+def made_folders(option: str, *folders: Path) -> Iterator[None]:
+    """Make the folders. Where what follows is refused, those that were made and are still empty are taken away again.
+
+    Raises BadInput, as `check_folder` does.
+    """
+    new = [each for folder in folders for each in (*reversed(folder.parents), folder) if not each.exists()]
+    try:
+        for folder in folders:
+            check_folder(option, folder)
+        yield
+    except BadInput:
+        for folder in reversed(new):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,12 +18,17 @@ from policies.errors import BadInput
 from simulations.planning.growth import busiest_hour
 
 
+def folders_in(folder: Path) -> dict[str, Path]:
+    """What a plan keeps in its folder, by name: counted demands, finished runs."""
+    return {name: folder / name for name in ("counts", "cells")}
+
+
 def make_plan(request: PlanRequest, folder: Path, *, workers: int, on_progress: OnProgress = lambda _: None) -> Plan:
     """Answer the question. folder: keeps counts and runs; the same question goes on where it stopped.
 
     Raises BadInput, with what binds each candidate where none is left.
     """
-    folders = {name: folder / name for name in ("counts", "cells")}
+    folders = folders_in(folder)
     for each in folders.values():
         check_folder("--out", each)
     tried, refused = candidates(request)

@@ -79,3 +79,9 @@ def test_a_frontier_is_tuned_on_one_half_judged_on_the_other_and_checked(tmp_pat
 def test_bad_input_names_field_value_and_range(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         frontier(tmp_path, "--demand", "poisson:rate=1,minutes=5", *arguments)
+
+
+def test_what_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no\.csv"):
+        frontier(tmp_path / "new" / "results", "--demand", str(tmp_path / "no.csv"))
+    assert list(tmp_path.iterdir()) == []

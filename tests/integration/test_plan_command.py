@@ -230,6 +230,7 @@ def test_what_cannot_be_is_told_of_each_candidate_and_the_others_go_on(tmp_path:
     assert len(lines) == 3
     assert "l4: tpot: " in lines[1]
     assert "t4: " in lines[2]
+    assert list(tmp_path.iterdir()) == [], "nothing was run, so nothing is left"
 
 
 def test_an_slo_that_no_idle_replica_meets_is_told_with_its_latencies(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leadtime.output import check_writable, write_json, write_text
+from leadtime.output import check_writable, made_folders, write_json, write_text
 from policies.errors import BadInput
 
 
@@ -30,3 +30,22 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
         check_writable("--report", tmp_path / "missing" / "report.html")
     check_writable("--report", tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_of_what_is_refused_go_again_but_none_that_was_there_or_is_full(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    counted = tmp_path / "new" / "counts" / "demand.npz"
+
+    def refused() -> None:
+        with made_folders("--out", tmp_path / "mine" / "cells", counted.parent, tmp_path / "new" / "cells"):
+            counted.write_text("counted")
+            raise BadInput("no such model")
+
+    with pytest.raises(BadInput):
+        refused()
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
+        "mine",
+        "new",
+        "new/counts",
+        "new/counts/demand.npz",
+    ]
