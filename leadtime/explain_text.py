@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from policies.predictive.need import own_load
+
 Json = Mapping[str, Any]
 
 _STALE_SECONDS = 60.0
@@ -111,7 +113,7 @@ def _forecast(forecast: Json) -> str:
 
 def _ahead(forecast: Json) -> str:
     learned = forecast.get("learnedDays")
-    by = f"learned from {learned:g} days of its own load" if learned else "as other services' load teaches"
+    by = f"learned from {own_load(learned)}" if learned else "as other services' load teaches"
     rate = forecast.get("aheadRequestsPerSecond")
     text = f"{forecast['aheadReplicas']:g} replicas for the next {forecast.get('leadTimeSeconds', 0):.0f} s"
     text += f" ({rate:g} requests/s)" if rate is not None else ""

@@ -82,6 +82,7 @@ async def _loop(
         else:
             await link.set_clock(fleet.now_ns)
             await reconcile(TARGET, cluster=cluster, running=running, clock=cluster)
+            running.learn_if_due(fleet.now_ns)
 
 
 def _settings(folder: Path, certificates: Certificates, port: int, scrape_seconds: int) -> AdapterSettings:

@@ -17,6 +17,9 @@ from policies.snapshot import NS_PER_SECOND, Snapshot
 _STALE_SECONDS = 60.0
 """A demand sample older than this is no longer the present: four scrapes at the usual 15 s."""
 
+_LEAST_DAYS = 0.2
+"""Less than this is told in hours."""
+
 NOT_KNOWN = "demand is not known (no complete and recent scrape of the ready pods)"
 
 
@@ -97,7 +100,7 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
 
 
 def _words(spec: PredictiveSpec, replicas: int, learned_days: float, numbers: Mapping[str, float]) -> str:
-    past = f"{learned_days:.1f} days of its own load" if learned_days else "other services' load"
+    past = own_load(learned_days) if learned_days else "other services' load"
     words = (
         f"{numbers['level_requests_per_second']:.1f} req/s now at {numbers['capacity_requests_per_second']:.2f} a "
         f"replica are {numbers['load_replicas']:.1f} replicas; {numbers['aimed_attainment']:.4g} within the SLO over "
@@ -110,3 +113,8 @@ def _words(spec: PredictiveSpec, replicas: int, learned_days: float, numbers: Ma
     if numbers["backlog_requests"] >= 1:
         words += f", {numbers['backlog_requests']:.0f} waiting"
     return words
+
+
+def own_load(days: float) -> str:
+    """How much was learned from, as people read it."""
+    return f"{days:.1f} days of its own load" if days >= _LEAST_DAYS else f"{24 * days:.1f} hours of its own load"

@@ -39,10 +39,12 @@ def leadtime(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 async def test_real_sockets_and_the_in_process_pipeline_give_the_same_decisions(name: str) -> None:
     """Pages over HTTP, the adapter as a process, metrics over HTTPS: every decision equals the simulator's.
 
+    leadtime's for half an hour: after 20 minutes it learns.
+
     Without the shares of requests that missed, which the adapter has no rule for: there leadtime judges by its model.
     """
     scenario = Scenario(
-        trace=read_trace(SHIPPED).first(720),
+        trace=read_trace(SHIPPED).first(1_800 if name == "leadtime" else 720),
         profile=PROFILES["llama-3.1-8b-fp8-l4"],
         slo=SLO(ttft_seconds=2.0, tpot_seconds=0.075),
         initial_replicas=3,

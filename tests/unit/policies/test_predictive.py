@@ -221,9 +221,13 @@ def test_lead_times_are_learned_from_pods_that_became_ready() -> None:
 def test_it_learns_from_its_own_load_and_says_so() -> None:
     """After seven hours the weights are its own: a load that never changes needs no capacity beyond it."""
     each = world(replicas=5)
+    told = []
     for index in range(7 * 240 + 4):
         decision = each.step(6.0)
+        told.append(decision.message)
         each.running.learn_if_due((index + 1) * 15 * NS_PER_SECOND)
+    assert "(as other services' load teaches" in told[20 * 4]
+    assert "(as 0.4 hours of its own load teaches" in told[30 * 4]
     assert each.running.state.sizing is not None
     assert "other services" not in decision.message
     decision = each.step(6.0)
