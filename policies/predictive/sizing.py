@@ -97,9 +97,9 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
 
     A mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
     to deliver what is asked: where the best ones had saved a few percent, on the next week it costs as little as they
-    do and delivers more of what was asked. The more they had saved, the less the prior counts; on the first day, when all
-    is soon searched again, it does not count. Where nothing delivers what is asked, as on a first day of steep ramps,
-    twice as many misses are allowed, and so on.
+    do and delivers more of what was asked. The more they had saved, the less the prior counts; on the first day, when
+    all is soon searched again, it does not count. Where nothing delivers what is asked, as on a first day of steep
+    ramps, twice as many misses are allowed, and so on.
     """
     loads = history.loads()
     recording = recorded(loads, rules, _judged(len(loads)))

@@ -50,4 +50,3 @@ def gpu_hours_at(points: Sequence[Point], attainment: float) -> float | None:
 def setting_for(points: Sequence[Point], attainment: float) -> int | None:
     """The index of the cheapest point that attains it: what is deployed when so much is asked. None: there is none."""
     return next((index for index in undominated(points) if points[index].attainment >= attainment), None)
-
