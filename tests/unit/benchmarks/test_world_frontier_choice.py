@@ -74,12 +74,11 @@ def test_deployed(level: float, number: int | None) -> None:
     assert (None if deployed is None else deployed.setting.number) == number
 
 
-def test_the_cost_between_two_settings_is_linear_in_the_logarithm_of_the_misses() -> None:
-    """At 98 %, log 0.02 lies 0.569 of the way from log 0.05 to log 0.01."""
+def test_the_cost_between_two_settings_is_what_the_two_in_turns_cost() -> None:
+    """98 % lies three quarters of the way from 95 to 99 %."""
     found = frontier("one", (0.95, 10.0, 0.95, 10.0), (0.99, 20.0, 0.99, 20.0))
-    share = math.log(0.05 / 0.02) / math.log(0.05 / 0.01)
-    assert found.usd_at(0.98) == pytest.approx(10.0 + 10.0 * share)
-    assert found.node_hours_at(0.98) == pytest.approx(20.0 + 20.0 * share)
+    assert found.usd_at(0.98) == pytest.approx(17.5)
+    assert found.node_hours_at(0.98) == pytest.approx(35.0)
 
 
 def test_a_row_says_what_was_not_reached() -> None:
