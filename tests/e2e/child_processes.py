@@ -14,6 +14,7 @@ from pathlib import Path
 
 POLL_SECONDS = 0.05
 LOG_LINES = 20
+_PORTS = 12_000
 
 
 class StartFailed(Exception):
@@ -117,16 +118,19 @@ def log_tail(log: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on.
+    """Ports that nobody listens on, at any address: pods have addresses of their own on the loopback.
 
-    Drawn below 32768, where Linux begins to hand out ports for outgoing connections (ip_local_port_range), so that
-    between here and the program's bind only another server could take one.
+    Drawn below 32768, where Linux begins to hand out ports for outgoing connections (ip_local_port_range), and of this
+    test worker's own part, so that between here and the program's bind only a stranger's server could take one.
     """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first, part = 20_000 + worker * (_PORTS // workers), _PORTS // workers
     found: set[int] = set()
     while len(found) < count:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 (not a secret)
+        port = random.randrange(first, first + part)  # noqa: S311 (not a secret)
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("0.0.0.0", port))  # noqa: S104 (never listens)
             found.add(port)
     return list(found)
 
