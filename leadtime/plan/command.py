@@ -8,11 +8,10 @@ from rich.console import Console
 
 from leadtime import scenario as options
 from leadtime.outcome import console_for_tables
-from leadtime.output import made_folders
 from leadtime.plan.answer import Plan
 from leadtime.plan.files import write_plan
 from leadtime.plan.options import day_of, request_of
-from leadtime.plan.plan import folders_in, make_plan
+from leadtime.plan.plan import make_plan
 from leadtime.plan.progress import PlanProgress
 from leadtime.plan.request import DEFAULT_POLICIES
 from leadtime.plan.tables import print_plan
@@ -121,7 +120,7 @@ def plan_command(
     if not demand:
         raise BadInput("--demand: was not given; name a recording or a generator, or ask on a page with --serve")
     request = request_of(**given, profiles=tuple(profile or ()), start=day_of(start), today=day_of(None))
-    with made_folders("--out", *folders_in(out).values()), PlanProgress() as progress:
+    with PlanProgress() as progress:
         plan = make_plan(request, out, workers=jobs or available_cores(), on_progress=progress)
     console = console_for_tables()
     print_plan(console, plan)

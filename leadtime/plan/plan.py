@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from leadtime.output import check_folder
+from leadtime.output import made_folders
 from leadtime.plan.answer import Missed, Plan
 from leadtime.plan.candidates import Refused, candidates, refusal
 from leadtime.plan.demand import counted
@@ -18,27 +18,21 @@ from policies.errors import BadInput
 from simulations.planning.growth import busiest_hour
 
 
-def folders_in(folder: Path) -> dict[str, Path]:
-    """What a plan keeps in its folder, by name: counted demands, finished runs."""
-    return {name: folder / name for name in ("counts", "cells")}
-
-
 def make_plan(request: PlanRequest, folder: Path, *, workers: int, on_progress: OnProgress = lambda _: None) -> Plan:
     """Answer the question. folder: keeps counts and runs; the same question goes on where it stopped.
 
     Raises BadInput, with what binds each candidate where none is left.
     """
-    folders = folders_in(folder)
-    for each in folders.values():
-        check_folder("--out", each)
-    tried, refused = candidates(request)
-    if not tried:
-        raise refusal(refused)
+    folders = {name: folder / name for name in ("counts", "cells")}
 
     def on_seconds(done: float, total: float) -> None:
         on_progress(Progress(stage="counting the demand", done=round(done), total=max(1, round(total))))
 
-    demands = counted(request, folders["counts"], on_seconds)
+    with made_folders("--out", *folders.values()):
+        tried, refused = candidates(request)
+        if not tried:
+            raise refusal(refused)
+        demands = counted(request, folders["counts"], on_seconds)
     first = demands[0].counts
     hour = busiest_hour(first, tried[0].profile, request.slo.tpot_seconds)
     code = code_fingerprint()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 POLL_SECONDS = 0.05
 LOG_LINES = 20
-_PORTS = 12_000
+_FIRST_PORT, _PORTS = 20_000, 12_000
 
 
 class StartFailed(Exception):
@@ -118,21 +118,29 @@ def log_tail(log: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, at any address: pods have addresses of their own on the loopback.
+    """Ports that nobody listens on.
 
     Drawn below 32768, where Linux begins to hand out ports for outgoing connections (ip_local_port_range), and of this
     test worker's own part, so that between here and the program's bind only a stranger's server could take one.
     """
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first, part = 20_000 + worker * (_PORTS // workers), _PORTS // workers
+    part = _PORTS // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = _FIRST_PORT + worker * part
     found: set[int] = set()
     while len(found) < count:
         port = random.randrange(first, first + part)  # noqa: S311 (not a secret)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("0.0.0.0", port))  # noqa: S104 (never listens)
+        if is_free(port):
             found.add(port)
     return list(found)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there, on any address."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("0.0.0.0", port))  # noqa: S104 - bound, never listened on
+        return True
+    return False
 
 
 def listens(port: int) -> bool:

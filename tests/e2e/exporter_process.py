@@ -11,9 +11,7 @@ another program holds a port, on a free one, which the pods then declare. Whethe
 cluster's doing: from Ready to its end.
 """
 
-import contextlib
 import json
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +20,7 @@ from pathlib import Path
 from sys import executable
 from typing import Any, Literal, Self
 
-from child_processes import Process, StartFailed, free_ports
+from child_processes import Process, StartFailed, free_ports, is_free
 from control_plane import ControlPlane
 from exporter_script import Told
 from gpu_cluster import SYSTEMS
@@ -55,7 +53,7 @@ class ExporterProcess:
         for attempt in range(1, START_ATTEMPTS + 1):
             control, *free = free_ports(1 + len(own))
             pairs = zip(own, free, strict=True)
-            ports = {port: port if on_own_ports and _is_free(port) else other for port, other in pairs}
+            ports = {port: port if on_own_ports and is_free(port) else other for port, other in pairs}
             exporter = cls(plane, ports, control)
             try:
                 exporter.start_again()
@@ -127,12 +125,3 @@ class ExporterProcess:
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
             return False
-
-
-def _is_free(port: int) -> bool:
-    """Whether nobody listens there, on any address."""
-    with socket.socket() as probe, contextlib.suppress(OSError):
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("0.0.0.0", port))  # noqa: S104 - bound, never listened on
-        return True
-    return False

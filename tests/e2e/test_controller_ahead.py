@@ -138,7 +138,7 @@ def test_ahead_of_a_ramp_it_has_seen(scene: Scenario, record_property: Callable[
         for name, path in paths.items()
     )
     for name in ours:
-        assert "of its own load" in statuses[name]["message"], told
+        assert "days of its own load" in statuses[name]["message"], told
         assert paths[name].asked_for(2) < here.wave.starts, f"{name}: not ahead\n{told}"
         assert min(node_asks(here, name)[1:], default=math.inf) < 0.0, f"{name}: nodes not ahead\n{told}"
         assert paths[name].counts == sorted(paths[name].counts), f"{name}: turned back\n{told}"
