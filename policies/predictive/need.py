@@ -71,7 +71,8 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
     sizing = state.sizing or prior(aim, floor_load)
     ahead = sizing.replicas(traits, floor_load) * state.margin.factor
     level = float(traits[LEVEL])
-    present = level / floor_load * state.margin.factor + last.backlog / spec.drain_seconds / capacity
+    floor = _floor(level / floor_load, state.margin.factor)
+    present = floor + last.backlog / spec.drain_seconds / capacity
     replicas = math.ceil(max(present, ahead) - 1e-9)
     largest = int(np.argmax(sizing.weights * traits))
     numbers = {
@@ -97,6 +98,11 @@ def _need(spec: PredictiveSpec, state: PredictiveState, now_ns: int) -> Need | N
         numbers=numbers,
         words=_words(spec, replicas, sizing.days, numbers),
     )
+
+
+def _floor(load_replicas: float, margin: float) -> float:
+    """Replicas for the load of now, whatever was learned."""
+    return load_replicas * margin
 
 
 def _words(spec: PredictiveSpec, replicas: int, learned_days: float, numbers: Mapping[str, float]) -> str:

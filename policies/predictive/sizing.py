@@ -33,6 +33,9 @@ _SHORT = 0.002
 _ALLOWED = (1.0, 2.0, 4.0, 8.0)
 """Times the misses that are allowed."""
 
+_AIMED = (0.5, 1.0)
+"""Of those, tried in turn: the next week is not the one that was searched."""
+
 _FIRST_SEARCH = Search()
 _LATER_SEARCH = Search(generations=6, widest=0.4)
 
@@ -126,7 +129,8 @@ def _searched(sizing: Sizing, recording: Recording, asked: float) -> Fitted | No
     if sizing.bins >= BINS_PER_DAY:
         starts.insert(0, (sizing.weights, _LATER_SEARCH))
     most = float(recording.rules.within.shares[0])
-    for aim in ((most + asked) / 2.0, asked):
+    for share in _AIMED:
+        aim = most - share * (most - asked)
         fitted = [fit(recording, start, attainment=aim, search=search) for start, search in starts]
         found = [each for each in fitted if each is not None]
         if found:  # near yesterday's weights there may be nothing as good as what a new search finds
