@@ -13,7 +13,9 @@ from policies.predictive import decide, need, sizing, state, within_slo
 from policies.predictive.load_traits import RECURSIVE, TRAITS
 from policies.predictive.margin import Margin
 from policies.predictive.miss_model import MissModel
+from policies.predictive.replay import Recording
 from policies.predictive.settled import Settled
+from policies.predictive.sizing_fit import Fitted, delivering
 from policies.predictive.work_factor import WorkFactor
 
 _ASSUMED_LEAD_SECONDS = 240.0
@@ -66,6 +68,10 @@ def _without_floor() -> Iterator[None]:
         yield
 
 
+def _found_alone(recording: Recording, best: Fitted, asked: float) -> Fitted:
+    return delivering(recording, best.weights, asked)
+
+
 @contextmanager
 def _with_one_search() -> Iterator[None]:
     searched = sizing._searched  # noqa: SLF001 - what is switched off has no other name
@@ -88,7 +94,7 @@ def _traits(*names: str) -> Callable[[], AbstractContextManager[object]]:
 
 INGREDIENTS = (
     Ingredient(name="learned weights: the prior alone", off=_other(decide, "is_due", lambda *_: False)),
-    Ingredient(name="the prior in the mean", off=_other(sizing, "_trust", lambda *_: 1.0)),
+    Ingredient(name="the prior in the mean", off=_other(sizing, "_beside_the_prior", _found_alone)),
     Ingredient(name="aiming at half the misses", off=_other(sizing, "_AIMED", (1.0,))),
     Ingredient(name="the search from yesterday's weights", off=_with_one_search),
     Ingredient(name="the floor: the load of now", off=_without_floor),

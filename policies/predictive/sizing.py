@@ -27,8 +27,9 @@ _FIRST_FIT_LEAD_TIMES = 3.0
 
 _FITTED_DAYS = 7
 
-_LEAST_TRUST = 0.5
-_SAVINGS = (0.2, 0.5)
+_CHEAPER = 0.95
+"""Of the mean's replica-hours: what costs less alone is taken alone."""
+
 _SHORT = 0.002
 _ALLOWED = (1.0, 2.0, 4.0, 8.0)
 """Times the misses that are allowed."""
@@ -100,9 +101,10 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
 
     A mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
     to deliver what is asked: where the best ones had saved a few percent, on the next week it costs as little as they
-    do and delivers more of what was asked. The more they had saved, the less the prior counts; on the first day, when
-    all is soon searched again, it does not count. Where nothing delivers what is asked, as on a first day of steep
-    ramps, twice as many misses are allowed, and so on.
+    do and delivers more of what was asked. Where either alone had been clearly cheaper than the mean, as with steep
+    ramps at the same time of every day, it is taken alone; on the first day, when all is soon searched again, the best
+    ones are. Where nothing delivers what is asked, as on a first day of steep ramps, twice as many misses are allowed,
+    and so on.
     """
     loads = history.loads()
     recording = recorded(loads, rules, _judged(len(loads)))
@@ -139,10 +141,7 @@ def _searched(sizing: Sizing, recording: Recording, asked: float) -> Fitted | No
 
 
 def _mixed(recording: Recording, best: Fitted, asked: float, end: int) -> Sizing:
-    before = delivering(recording, prior(asked, recording.rules.floor_load).weights, asked)
-    after = delivering(recording, best.weights, asked)
-    trust = _trust(before, after, asked) if len(recording.loads) >= BINS_PER_DAY else 1.0
-    found = delivering(recording, (1.0 - trust) * before.weights + trust * after.weights, asked)
+    found = _beside_the_prior(recording, best, asked)
     return Sizing(
         weights=found.weights,
         floor_load=recording.rules.floor_load,
@@ -153,12 +152,12 @@ def _mixed(recording: Recording, best: Fitted, asked: float, end: int) -> Sizing
     )
 
 
-def _trust(before: Fitted, after: Fitted, attainment: float) -> float:
-    """The weight of what was found beside the prior: a half where it saves a fifth or less, all of it where it saves
-    a half, as where steep ramps come at the same time of every day, or where the prior cannot deliver what is asked.
-    """
-    if before.attainment < attainment - _SHORT:
-        return 1.0
-    saving = 1.0 - after.replica_hours / max(before.replica_hours, 1e-9)
-    low, high = _SAVINGS
-    return float(np.interp(saving, (low, high), (_LEAST_TRUST, 1.0)))
+def _beside_the_prior(recording: Recording, best: Fitted, asked: float) -> Fitted:
+    """The mean of these weights and the prior's, or what is clearly cheaper alone; all deliver what is asked."""
+    after = delivering(recording, best.weights, asked)
+    before = delivering(recording, prior(asked, recording.rules.floor_load).weights, asked)
+    if len(recording.loads) < BINS_PER_DAY or before.attainment < asked - _SHORT:
+        return after
+    mean = delivering(recording, (before.weights + after.weights) / 2.0, asked)
+    alone = min(before, after, key=lambda each: each.replica_hours)
+    return alone if alone.replica_hours < _CHEAPER * mean.replica_hours else mean
