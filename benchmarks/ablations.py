@@ -12,15 +12,14 @@ beside that. n/a: it delivered more or less than the whole rule did at any level
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ablation.ingredients import INGREDIENTS, Ingredient
+from parallel import in_order
 
 from leadtime.frontier_plan import CountedDemand, common_content, counted
 from leadtime.frontier_plan import Task as FrontierTask
@@ -33,7 +32,7 @@ from simulations.slo import SLO
 from simulations.trace import SHIPPED
 
 WHOLE = Ingredient(name="nothing: the whole rule")
-LEVELS = (0.85, 0.90, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)
+LEVELS = (0.85, 0.90, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995)
 """Attainments asked of the whole rule."""
 
 Run = tuple[str, dict[str, Any]]
@@ -99,7 +98,7 @@ def _ablated(demand: str, folder: Path, arguments: argparse.Namespace) -> dict[s
     _say(f"\n{each.label}, lead time {arguments.lead_time:g} s, {len(runs)} runs")
     _say(f"{'without':<46}{'asked':>8}{'delivered':>11}{'GPU-hours':>11}{'beside the whole':>18}")
     outcomes: list[Outcome] = []
-    for outcome in _in_order(without, runs, arguments.jobs):
+    for outcome in in_order(without, runs, arguments.jobs):
         whole = [Point(one.gpu_hours, one.attainment) for one in outcomes if one.without == WHOLE.name]
         compared = compare(outcome, whole) if outcome.without != WHOLE.name else outcome
         outcomes.append(compared)
@@ -130,14 +129,6 @@ def _row(outcome: Outcome) -> str:
     return (
         f"{outcome.without:<46}{outcome.asked:>8.2%}{outcome.attainment:>11.2%}{outcome.gpu_hours:>11,.1f}{beside:>18}"
     )
-
-
-def _in_order(work: Callable[[Run], Outcome], runs: Iterable[Run], jobs: int) -> Iterator[Outcome]:
-    if jobs <= 1:
-        yield from map(work, runs)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, runs)
 
 
 def _arguments() -> argparse.Namespace:

@@ -16,10 +16,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from node_world.choice import Frontier, Outcome, best_of, table
 from node_world.contenders import LEADTIME, RIVALS, WITH_HORIZON, Contender, Setting, by_node, with_headroom
 from node_world.judged import Answers, Part, part_of
 from node_world.world import OBJECTIVE, World, world_of
+from parallel import in_order
 
 from policies.errors import BadInput
 from simulations.simulate import simulate_together
@@ -119,7 +118,7 @@ def _frontier(contender: Contender, world: World, arguments: argparse.Namespace)
         for seed in arguments.seeds
     ]
     outcomes = []
-    found = _in_order(run, runs, arguments.jobs)
+    found = in_order(run, runs, arguments.jobs)
     for setting in contender.settings(arguments.settings, world):
         parts = [next(found) for _ in arguments.seeds]
         train, judged = (Part.total([part[place] for part in parts]) for place in (0, 1))
@@ -148,14 +147,6 @@ def run(task: Run) -> tuple[Part, Part]:
         part_of(answers, lines.nodes, lines.pods, 0.0, world.judged_from),
         part_of(answers, lines.nodes, lines.pods, world.judged_from, world.ends),
     )
-
-
-def _in_order(work: Callable[[Run], tuple[Part, Part]], runs: Iterable[Run], jobs: int) -> Iterator[tuple[Part, Part]]:
-    if jobs <= 1:
-        yield from map(work, runs)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, runs)
 
 
 def _arguments() -> argparse.Namespace:
