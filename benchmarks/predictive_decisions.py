@@ -127,7 +127,7 @@ def _snapshot(pods: tuple[Pod, ...], number: int, now_ns: int) -> Snapshot:
 
 
 def _learn_seconds(policy: Policy[Any, Any], state: PredictiveState) -> float:
-    """The first fit, on a week; later ones search less."""
+    """A fit, on a week."""
     assert policy.learn is not None
     begun = time.perf_counter()
     after = policy.learn(policy.spec, replace(state, sizing=None), START_SECONDS * NS_PER_SECOND)

@@ -73,13 +73,6 @@ def _found_alone(recording: Recording, best: Fitted, asked: float) -> Fitted:
 
 
 @contextmanager
-def _with_one_search() -> Iterator[None]:
-    searched = sizing._searched  # noqa: SLF001 - what is switched off has no other name
-    with patch.object(sizing, "_searched", lambda before, *rest: searched(replace(before, bins=0), *rest)):
-        yield
-
-
-@contextmanager
 def _with_assumed_lead_time() -> Iterator[None]:
     with (
         patch.object(need, "lead_seconds", lambda *_: _ASSUMED_LEAD_SECONDS),
@@ -96,7 +89,6 @@ INGREDIENTS = (
     Ingredient(name="learned weights: the prior alone", off=_other(decide, "is_due", lambda *_: False)),
     Ingredient(name="the prior in the mean", off=_other(sizing, "_beside_the_prior", _found_alone)),
     Ingredient(name="aiming at half the misses", off=_other(sizing, "_AIMED", (1.0,))),
-    Ingredient(name="the search from yesterday's weights", off=_with_one_search),
     Ingredient(name="the floor: the load of now", off=_without_floor),
     Ingredient(name="the margin by feedback", off=_other(state, "follow", lambda *_, **__: Margin())),
     Ingredient(name="the work of requests", off=_other(WorkFactor, "after", lambda self, **_: self)),

@@ -12,7 +12,7 @@ import numpy as np
 from policies.predictive.load_history import BIN_SECONDS, BINS_PER_DAY, F8, LoadHistory
 from policies.predictive.load_traits import TRAITS, all_traits
 from policies.predictive.replay import Recording, Rules
-from policies.predictive.sizing_fit import Fitted, Search, delivering, fit
+from policies.predictive.sizing_fit import Fitted, delivering, fit
 
 PRIOR = {"peak_2700s": 1.0, "unrest_1h": 0.25, "rise": 1.35}
 """In words: the largest load of late, fading over 45 minutes, and 1.35 times what the load has risen by in ten."""
@@ -36,9 +36,6 @@ _ALLOWED = (1.0, 2.0, 4.0, 8.0)
 
 _AIMED = (0.5, 1.0)
 """Of those, tried in turn: the next week is not the one that was searched."""
-
-_FIRST_SEARCH = Search()
-_LATER_SEARCH = Search(generations=6, widest=0.4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,7 +107,7 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
     recording = recorded(loads, rules, _judged(len(loads)))
     for misses in _ALLOWED:
         asked = 1.0 - misses * (1.0 - attainment)
-        best = _searched(sizing, recording, asked)
+        best = _searched(recording, asked)
         if best is not None:
             return _mixed(recording, best, asked, history.end)
     return replace(sizing, bins=len(recording.loads), end=history.end)
@@ -124,19 +121,14 @@ def _judged(bins: int) -> int:
     return min(bins if bins < 2 * BINS_PER_DAY else bins - BINS_PER_DAY, _FITTED_DAYS * BINS_PER_DAY)
 
 
-def _searched(sizing: Sizing, recording: Recording, asked: float) -> Fitted | None:
+def _searched(recording: Recording, asked: float) -> Fitted | None:
     """The best weights for half of the misses that are allowed, or else for all; None where none are found."""
     first = prior(asked, recording.rules.floor_load).weights
-    starts = [(first, _FIRST_SEARCH)]
-    if sizing.bins >= BINS_PER_DAY:
-        starts.insert(0, (sizing.weights, _LATER_SEARCH))
     most = float(recording.rules.within.shares[0])
     for share in _AIMED:
-        aim = most - share * (most - asked)
-        fitted = [fit(recording, start, attainment=aim, search=search) for start, search in starts]
-        found = [each for each in fitted if each is not None]
-        if found:  # near yesterday's weights there may be nothing as good as what a new search finds
-            return min(found, key=lambda each: each.replica_hours)
+        found = fit(recording, first, attainment=most - share * (most - asked))
+        if found is not None:
+            return found
     return None
 
 
