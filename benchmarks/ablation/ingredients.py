@@ -13,9 +13,7 @@ from policies.predictive import decide, need, sizing, state, within_slo
 from policies.predictive.load_traits import RECURSIVE, TRAITS
 from policies.predictive.margin import Margin
 from policies.predictive.miss_model import MissModel
-from policies.predictive.replay import Recording
 from policies.predictive.settled import Settled
-from policies.predictive.sizing_fit import Fitted, delivering
 from policies.predictive.work_factor import WorkFactor
 
 _ASSUMED_LEAD_SECONDS = 240.0
@@ -68,10 +66,6 @@ def _without_floor() -> Iterator[None]:
         yield
 
 
-def _found_alone(recording: Recording, best: Fitted, asked: float) -> Fitted:
-    return delivering(recording, best.weights, asked)
-
-
 @contextmanager
 def _with_assumed_lead_time() -> Iterator[None]:
     with (
@@ -87,7 +81,6 @@ def _traits(*names: str) -> Callable[[], AbstractContextManager[object]]:
 
 INGREDIENTS = (
     Ingredient(name="learned weights: the prior alone", off=_other(decide, "is_due", lambda *_: False)),
-    Ingredient(name="the prior in the mean", off=_other(sizing, "_beside_the_prior", _found_alone)),
     Ingredient(name="aiming at half the misses", off=_other(sizing, "_AIMED", (1.0,))),
     Ingredient(name="the floor: the load of now", off=_without_floor),
     Ingredient(name="the margin by feedback", off=_other(state, "follow", lambda *_, **__: Margin())),

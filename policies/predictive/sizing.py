@@ -27,10 +27,6 @@ _FIRST_FIT_LEAD_TIMES = 3.0
 
 _FITTED_DAYS = 7
 
-_CHEAPER = 0.95
-"""Of the mean's replica-hours: what costs less alone is taken alone."""
-
-_SHORT = 0.002
 _ALLOWED = (1.0, 2.0, 4.0, 8.0)
 """Times the misses that are allowed."""
 
@@ -96,12 +92,8 @@ def recorded(loads: F8, rules: Rules, judged: int) -> Recording:
 def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: Rules) -> Sizing:
     """Weights for the last week; those given where the week shows none, as without any load.
 
-    A mean of the prior's and of those that had served that week best with half as many misses as are allowed, scaled
-    to deliver what is asked: where the best ones had saved a few percent, on the next week it costs as little as they
-    do and delivers more of what was asked. Where either alone had been clearly cheaper than the mean, as with steep
-    ramps at the same time of every day, it is taken alone; on the first day, when all is soon searched again, the best
-    ones are. Where nothing delivers what is asked, as on a first day of steep ramps, twice as many misses are allowed,
-    and so on.
+    Those that had served that week best with half as many misses as are allowed, scaled to deliver what is asked. Where
+    nothing delivers it, as on a first day of steep ramps, twice as many misses are allowed, and so on.
     """
     loads = history.loads()
     recording = recorded(loads, rules, _judged(len(loads)))
@@ -109,7 +101,15 @@ def learned(sizing: Sizing, history: LoadHistory, *, attainment: float, rules: R
         asked = 1.0 - misses * (1.0 - attainment)
         best = _searched(recording, asked)
         if best is not None:
-            return _mixed(recording, best, asked, history.end)
+            found = delivering(recording, best.weights, asked)
+            return Sizing(
+                weights=found.weights,
+                floor_load=rules.floor_load,
+                bins=len(recording.loads),
+                end=history.end,
+                attainment=found.attainment,
+                replica_hours=found.replica_hours,
+            )
     return replace(sizing, bins=len(recording.loads), end=history.end)
 
 
@@ -130,26 +130,3 @@ def _searched(recording: Recording, asked: float) -> Fitted | None:
         if found is not None:
             return found
     return None
-
-
-def _mixed(recording: Recording, best: Fitted, asked: float, end: int) -> Sizing:
-    found = _beside_the_prior(recording, best, asked)
-    return Sizing(
-        weights=found.weights,
-        floor_load=recording.rules.floor_load,
-        bins=len(recording.loads),
-        end=end,
-        attainment=found.attainment,
-        replica_hours=found.replica_hours,
-    )
-
-
-def _beside_the_prior(recording: Recording, best: Fitted, asked: float) -> Fitted:
-    """The mean of these weights and the prior's, or what is clearly cheaper alone; all deliver what is asked."""
-    after = delivering(recording, best.weights, asked)
-    before = delivering(recording, prior(asked, recording.rules.floor_load).weights, asked)
-    if len(recording.loads) < BINS_PER_DAY or before.attainment < asked - _SHORT:
-        return after
-    mean = delivering(recording, (before.weights + after.weights) / 2.0, asked)
-    alone = min(before, after, key=lambda each: each.replica_hours)
-    return alone if alone.replica_hours < _CHEAPER * mean.replica_hours else mean

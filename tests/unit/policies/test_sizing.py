@@ -11,7 +11,7 @@ from policies.predictive.load_traits import TRAITS
 from policies.predictive.margin import Margin, follow
 from policies.predictive.miss_model import MissModel
 from policies.predictive.replay import Recording, Rules, replay
-from policies.predictive.sizing import Sizing, _searched, is_due, learned, prior, recorded
+from policies.predictive.sizing import Sizing, is_due, learned, prior, recorded
 from policies.predictive.sizing_fit import Search, delivering, fit
 from policies.predictive.within_slo import WithinSLO
 
@@ -148,18 +148,14 @@ def test_a_ramp_at_the_same_time_of_every_day_is_prepared_for(asked: float) -> N
     assert found.replica_hours < 1.3 * constant
 
 
-@pytest.mark.parametrize(("loads", "asked"), [(ramps(3), 0.80), (ramps(3), 0.85), (restless(2.5), 0.95)])
-def test_the_prior_counts_only_where_that_costs_little(loads: np.ndarray, asked: float) -> None:
-    """At 80 and 85 % the prior, too, delivers on ramps, for 37 and 62 % more than yesterday does: its mean with what
-    was found would be a tenth dearer."""
-    first = before(asked)
-    each = recorded(loads, rules(asked), len(loads) - BINS_PER_DAY)
-    best = _searched(each, asked)
-    assert best is not None
-    alone = [delivering(each, weights, asked).replica_hours for weights in (first.weights, best.weights)]
+@pytest.mark.parametrize("asked", [0.80, 0.85])
+def test_where_the_prior_too_delivers_what_is_learned_owes_nothing_to_it(asked: float) -> None:
+    """On ramps it does at 80 and 85 %, for 37 and 62 % more than yesterday does."""
+    loads, first = ramps(3), before(asked)
+    each = recorded(loads, rules(asked), 2 * BINS_PER_DAY)
     found = learned(first, history_of(loads), attainment=asked, rules=rules(asked))
     assert found.attainment == pytest.approx(asked, abs=0.005)
-    assert found.replica_hours <= min(alone) / 0.95
+    assert found.replica_hours < 0.75 * delivering(each, first.weights, asked).replica_hours
 
 
 def test_weights_follow_what_a_replica_is_known_to_deliver() -> None:
