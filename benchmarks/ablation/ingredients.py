@@ -98,4 +98,4 @@ INGREDIENTS = (
     Ingredient(name="one replica and the square root", off=_traits("one_replica", "square_root")),
     Ingredient(name="levels of now and of 5 min", off=_traits("level_now", "level_300s")),
 )
-"""In the order in which docs/frontier.md tells them."""
+"""In the order in which docs/ablations.md tells them."""
