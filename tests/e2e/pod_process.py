@@ -25,6 +25,7 @@ from volumes import write_atomically
 CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607  # as the kubelet asks for
 POLL_SECONDS = 0.05
+RULES_IN_USE = "rules in use:"
 
 Configure = Callable[[dict[str, str], int], dict[str, str]]
 """(a ConfigMap's files, the port) -> the files that are mounted."""
@@ -77,9 +78,14 @@ class PodProcess:
         """Until a probe is answered with this text. Raises StartFailed."""
         self._wait(lambda: text in self.prober.said, f"answering {text!r}", timeout_seconds)
 
-    def write_rules(self, files: Mapping[str, str]) -> None:
-        """Bring a changed ConfigMap of rules, as the kubelet does within a minute."""
+    def write_rules(self, files: Mapping[str, str], *, timeout_seconds: float = 30.0) -> None:
+        """Bring a changed ConfigMap of rules, as the kubelet does within a minute, and wait until they are in use.
+
+        What a changed rule gave before is forgotten then. Raises StartFailed.
+        """
+        before = self.log.count(RULES_IN_USE)
         write_atomically(self.folder / "rules", files)
+        self._wait(lambda: self.log.count(RULES_IN_USE) > before, "using the rules", timeout_seconds)
 
     def write_secret(self, volume: str) -> None:
         """Bring the Secret of this volume as it is now, as the kubelet does within a minute."""
