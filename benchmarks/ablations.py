@@ -25,6 +25,8 @@ from leadtime.frontier_plan import CountedDemand, common_content, counted
 from leadtime.frontier_plan import Task as FrontierTask
 from leadtime.frontier_progress import CountProgress
 from leadtime.frontier_task import run_frontier_cell
+from leadtime.output import check_folder, check_writable, write_text
+from leadtime.scenario import in_range, numbers
 from policies.capacity.profile import profile_named
 from policies.errors import BadInput
 from simulations.counts.frontier import Point, gpu_hours_at
@@ -32,7 +34,7 @@ from simulations.slo import SLO
 from simulations.trace import SHIPPED
 
 WHOLE = Ingredient(name="nothing: the whole rule")
-LEVELS = (0.85, 0.90, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995)
+LEVELS = "0.85,0.9,0.93,0.94,0.95,0.96,0.97,0.98,0.99,0.995"
 """Attainments asked of the whole rule."""
 
 Run = tuple[str, dict[str, Any]]
@@ -52,19 +54,38 @@ class Outcome:
 
 def main() -> int:
     arguments = _arguments()
+    try:
+        _check(arguments)
+        _ablate(arguments)
+    except BadInput as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Before the long work. Raises BadInput."""
+    in_range("days", arguments.days, 0.02, 400.0)
+    in_range("train-days", arguments.train_days, 0.02, 400.0)
+    in_range("lead-time", arguments.lead_time, 1.0, 7_200.0)
+    in_range("jobs", arguments.jobs, 1, 1_024)
+    arguments.asked = numbers("asked", arguments.asked, 0.5, 0.9999)
+    arguments.levels = numbers("levels", arguments.levels, 0.5, 0.9999)
+    arguments.slo = numbers("slo", arguments.slo, 0.001, 3_600.0, count=2)
+    if arguments.json is not None:
+        check_writable("--json", arguments.json)
+    if arguments.counts is not None:
+        check_folder("--counts", arguments.counts)
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
     documents = []
     with TemporaryDirectory() as temporary:
         folder = arguments.counts or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
         for demand in arguments.demands or [str(SHIPPED)]:
-            try:
-                documents.append(_ablated(demand, folder, arguments))
-            except BadInput as error:
-                sys.stderr.write(f"{error}\n")
-                return 1
+            documents.append(_ablated(demand, folder, arguments))
             if arguments.json is not None:
-                arguments.json.write_text(json.dumps(documents, indent=2) + "\n", encoding="utf-8")
-    return 0
+                write_text(arguments.json, json.dumps(documents, indent=2) + "\n")
 
 
 def without(run: Run) -> Outcome:
@@ -137,25 +158,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--days", type=float, help="of each demand; all of it by default")
     parser.add_argument("--train-days", type=float, default=7.0, help="before the judged part (default 7)")
     parser.add_argument("--lead-time", type=float, default=300.0, help="seconds (default 300)")
-    parser.add_argument("--asked", type=_shares, default=[0.95], help="of the rule without an ingredient (0.95)")
-    parser.add_argument("--levels", type=_shares, default=LEVELS, help="asked of the whole rule")
-    parser.add_argument("--slo", type=_numbers, default=[2.0, 0.075], help="TTFT,TPOT in seconds (default 2,0.075)")
+    parser.add_argument("--asked", default="0.95", help="of the rule without an ingredient (0.95)")
+    parser.add_argument("--levels", default=LEVELS, help="asked of the whole rule")
+    parser.add_argument("--slo", default="2,0.075", help="TTFT,TPOT in seconds (default 2,0.075)")
     parser.add_argument("--profile", default="llama-3.1-8b-fp8-l4", help="default llama-3.1-8b-fp8-l4")
     parser.add_argument("--counts", type=Path, help="keep counted demands here, for the next time")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     return parser.parse_args()
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(each) for each in text.split(",")]
-
-
-def _shares(text: str) -> list[float]:
-    shares = _numbers(text)
-    if not all(0.5 <= share <= 0.9999 for share in shares):
-        raise argparse.ArgumentTypeError(f"was {text}, each must be in [0.5, 0.9999]")
-    return shares
 
 
 def _say(text: str) -> None:

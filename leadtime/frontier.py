@@ -92,9 +92,9 @@ def frontier_command(
         ("seed", seed, 0, 2**32 - 1),
     ):
         options.in_range(name, value, low, high)
-    ttft, tpot = _numbers("slo", slo, 0.001, 3_600.0, count=2)
-    leads = _numbers("lead-time", lead_time, 1.0, 7_200.0)
-    phases = [int(value) for value in _numbers("phase-seed", phase_seed, 0, 2**32 - 1)]
+    ttft, tpot = options.numbers("slo", slo, 0.001, 3_600.0, count=2)
+    leads = options.numbers("lead-time", lead_time, 1.0, 7_200.0)
+    phases = [int(value) for value in options.numbers("phase-seed", phase_seed, 0, 2**32 - 1)]
     names = _policies(policies)
     task = Task(
         profile=profile_named(profile),
@@ -153,18 +153,6 @@ def frontier_command(
     )
     for file in (DOCUMENT, PAGE):
         console.print(f"{file.rpartition('.')[2]}: {out / file}", highlight=False, soft_wrap=True)
-
-
-def _numbers(option: str, text: str, low: float, high: float, count: int | None = None) -> list[float]:
-    """Numbers separated by commas, each in [low, high]; so many where count is given. Raises BadInput."""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or not all(low <= value <= high for value in values) or len(values) != (count or len(values)):
-        many = f"{count} numbers" if count else "numbers"
-        raise BadInput(f"--{option}: was {text}, must be {many} in [{low:g}, {high:g}], separated by commas")
-    return values
 
 
 def _policies(text: str) -> list[str]:

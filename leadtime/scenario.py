@@ -148,3 +148,15 @@ def in_range(option: str, value: float | None, low: float, high: float) -> None:
     """Raise BadInput naming the option, its value and the range; None was not given."""
     if value is not None and not low <= value <= high:
         raise BadInput(f"--{option}: was {value:g}, must be in [{low:g}, {high:g}]")
+
+
+def numbers(option: str, text: str, low: float, high: float, count: int | None = None) -> list[float]:
+    """Numbers separated by commas, each in [low, high]; so many where count is given. Raises BadInput."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(low <= value <= high for value in values) or len(values) != (count or len(values)):
+        many = f"{count} numbers" if count else "numbers"
+        raise BadInput(f"--{option}: was {text}, must be {many} in [{low:g}, {high:g}], separated by commas")
+    return values

@@ -90,9 +90,26 @@ def test_a_demand_is_run_without_each_ingredient(
     assert all(name in printed for name in BY_NAME)
 
 
-def test_a_demand_that_is_not_there_is_refused_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere.csv"], "demand: nowhere.csv does not exist"),
+        (["--slo", "2"], "--slo: was 2, must be 2 numbers in [0.001, 3600]"),
+        (["--asked", "1.5"], "--asked: was 1.5, must be numbers in [0.5, 0.9999]"),
+        (["--lead-time", "-5"], "--lead-time: was -5, must be in [1, 7200]"),
+        (["--days", "0"], "--days: was 0, must be in [0.02, 400]"),
+        (["--train-days", "-3"], "--train-days: was -3, must be in [0.02, 400]"),
+        (["--jobs", "0"], "--jobs: was 0, must be in [1, 1024]"),
+        (["--json", "/nowhere/figures.json"], "--json: "),
+        (["--profile", "nope"], "profile: was 'nope', must be one of"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_before_anything_is_run(
+    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["ablations.py", "nowhere.csv"])
+    monkeypatch.setattr(sys, "argv", ["ablations.py", *arguments])
     assert main() == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(told)
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""

@@ -146,6 +146,10 @@ def test_a_ramp_at_the_same_time_of_every_day_is_prepared_for(asked: float) -> N
     assert found.attainment >= asked - 0.003
     constant = (np.ceil(loads / within.floor_load)[-3 * BINS_PER_DAY :]).sum() / 120
     assert found.replica_hours < 1.3 * constant
+    held = np.array([3.0 if name == "peak_24300s" else 0.01 for name in TRAITS])  # as on a first day of ramps
+    bad = Sizing(weights=held / within.floor_load, floor_load=within.floor_load, bins=BINS_PER_DAY)
+    again = learned(bad, history_of(loads), attainment=asked, rules=within)
+    assert again.replica_hours < 1.3 * constant, "a bad start does not bind"
 
 
 @pytest.mark.parametrize("asked", [0.80, 0.85])
